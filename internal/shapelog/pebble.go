@@ -1,0 +1,80 @@
+package shapelog
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+
+	"github.com/cockroachdb/pebble/v2"
+)
+
+// Log's defaults; see Options.
+const (
+	defaultCacheBytes    = 64 << 20
+	defaultMemTableBytes = 64 << 20
+	defaultInlineBytes   = 64 << 10
+
+	maxOpenTables = 1000
+)
+
+// Events tells the engine what Pebble does in the background. Each may be nil.
+// They are called by Pebble's goroutines and must not wait.
+type Events struct {
+	// BackgroundError: a flush or a compaction failed; Pebble tries again.
+	BackgroundError func(error)
+	// WriteStall: Pebble makes writers wait (true), or no longer does (false).
+	WriteStall func(stalled bool)
+}
+
+func pebbleOptions(o *Options) *pebble.Options {
+	p := &pebble.Options{
+		FS:                 o.FS,
+		FormatMajorVersion: pebble.FormatNewest,
+		CacheSize:          o.CacheBytes,
+		DisableWAL:         true,
+		Logger:             PebbleLogger(o.Logger),
+		MaxOpenFiles:       maxOpenTables,
+		MemTableSize:       o.MemTableBytes,
+		// Three full memtables may wait for the disk before writers do.
+		MemTableStopWritesThreshold: 4,
+		L0CompactionThreshold:       4,
+		L0StopWritesThreshold:       40,
+		EventListener: &pebble.EventListener{
+			BackgroundError: o.Events.BackgroundError,
+		},
+	}
+	if stall := o.Events.WriteStall; stall != nil {
+		p.EventListener.WriteStallBegin = func(pebble.WriteStallBeginInfo) { stall(true) }
+		p.EventListener.WriteStallEnd = func() { stall(false) }
+	}
+	return p
+}
+
+// PebbleLogger hands Pebble's words to l: its chatter at debug level, its
+// errors as errors. What Pebble calls fatal (a failed write of its own manifest
+// or WAL, after which nothing it says can be trusted) ends the process, as
+// Pebble demands. A nil l is silence.
+func PebbleLogger(l *slog.Logger) pebble.Logger {
+	if l == nil {
+		l = slog.New(slog.DiscardHandler)
+	}
+	return pebbleLogger{l}
+}
+
+type pebbleLogger struct{ log *slog.Logger }
+
+func (l pebbleLogger) Infof(format string, args ...any) {
+	if l.log.Enabled(context.Background(), slog.LevelDebug) {
+		l.log.Debug("pebble", "msg", fmt.Sprintf(format, args...))
+	}
+}
+
+func (l pebbleLogger) Errorf(format string, args ...any) {
+	l.log.Error("pebble", "msg", fmt.Sprintf(format, args...))
+}
+
+func (l pebbleLogger) Fatalf(format string, args ...any) {
+	msg := fmt.Sprintf(format, args...)
+	l.log.Error("pebble: fatal", "msg", msg)
+	panic("pebble: " + msg)
+}

@@ -1,0 +1,152 @@
+package shapelog
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/cockroachdb/pebble/v2"
+
+	"github.com/spillway-sync/spillway/internal/shape"
+	"github.com/spillway-sync/spillway/internal/wal"
+)
+
+// Read hands the entries after the one at after, up to and including upTo, to
+// emit in their order, and stops behind the first that ends a chunk (atBoundary
+// is then true) or when emit fails. end is the offset of the last entry
+// emitted, or after. The bytes given to emit are valid during the call only.
+func (l *Log) Read(id shape.ID, after, upTo wal.Offset, emit func(off wal.Offset, json []byte) error) (end wal.Offset, atBoundary bool, err error) {
+	end = after
+	if !after.Less(upTo) {
+		return end, false, nil
+	}
+	var lower, upper [entryKeyLen + 1]byte
+	it, err := l.db.NewIter(&pebble.IterOptions{
+		LowerBound: appendAfter(lower[:0], id, after),
+		UpperBound: appendAfter(upper[:0], id, upTo),
+	})
+	if err != nil {
+		return end, false, fmt.Errorf("read log of shape %d: %w", id, err)
+	}
+	defer func() {
+		if cerr := it.Close(); cerr != nil {
+			err = errors.Join(err, fmt.Errorf("read log of shape %d: %w", id, cerr))
+		}
+	}()
+	for ok := it.First(); ok; ok = it.Next() {
+		off, isEntry := entryOffset(it.Key())
+		v, verr := it.ValueAndErr()
+		if verr != nil {
+			return end, false, fmt.Errorf("read log of shape %d at %v: %w", id, off, verr)
+		}
+		if !isEntry || len(v) == 0 {
+			return end, false, &CorruptError{id, fmt.Sprintf("entry %x", it.Key())}
+		}
+		if err := emit(off, v[1:]); err != nil {
+			return end, false, err
+		}
+		end = off
+		if v[0]&flagBoundary != 0 {
+			return end, true, nil
+		}
+	}
+	return end, false, nil
+}
+
+// ReadInto is Read into a buffer: it appends the entries to dst, joined by
+// commas and without brackets. n is their number.
+func (l *Log) ReadInto(dst []byte, id shape.ID, after, upTo wal.Offset) (body []byte, end wal.Offset, n int, atBoundary bool, err error) {
+	body = dst
+	end, atBoundary, err = l.Read(id, after, upTo, func(_ wal.Offset, json []byte) error {
+		if n > 0 {
+			body = append(body, ',')
+		}
+		body = append(body, json...)
+		n++
+		return nil
+	})
+	return body, end, n, atBoundary, err
+}
+
+// Cursor returns the shape's cursor of the highest epoch; ok is false if there
+// is none. Cursors of lower epochs are removed on the way.
+func (l *Log) Cursor(id shape.ID) (c shape.Cursor, epoch shape.Epoch, ok bool, err error) {
+	err = l.scanCursors(appendKind(nil, id, kindCursor), appendKind(nil, id, kindCursor+1),
+		func(_ shape.ID, e shape.Epoch, cur shape.Cursor) error {
+			c, epoch, ok = cur, e, true
+			return nil
+		})
+	return c, epoch, ok, err
+}
+
+// MaxEpoch is the highest epoch that wrote a cursor of the shape, 0 if none
+// did.
+func (l *Log) MaxEpoch(id shape.ID) (shape.Epoch, error) {
+	_, epoch, _, err := l.Cursor(id)
+	return epoch, err
+}
+
+// Cursors hands the cursor of every shape that has one to yield, in the order
+// of their IDs, and removes those of lower epochs. It costs a seek or two for
+// each shape.
+func (l *Log) Cursors(yield func(shape.ID, shape.Epoch, shape.Cursor) error) error {
+	return l.scanCursors(nil, nil, yield)
+}
+
+func (l *Log) scanCursors(lower, upper []byte, yield func(shape.ID, shape.Epoch, shape.Cursor) error) (err error) {
+	it, err := l.db.NewIter(&pebble.IterOptions{LowerBound: lower, UpperBound: upper})
+	if err != nil {
+		return fmt.Errorf("read cursors: %w", err)
+	}
+	defer func() {
+		if cerr := it.Close(); cerr != nil {
+			err = errors.Join(err, fmt.Errorf("read cursors: %w", cerr))
+		}
+	}()
+	var next []byte
+	for ok := it.First(); ok; {
+		if len(it.Key()) < 9 {
+			return &CorruptError{What: fmt.Sprintf("key %x", it.Key())}
+		}
+		id := keyShape(it.Key())
+		epoch, isCursor := cursorEpoch(it.Key())
+		if isCursor {
+			v, verr := it.ValueAndErr()
+			if verr != nil {
+				return fmt.Errorf("read cursor of shape %d: %w", id, verr)
+			}
+			c, good := readCursor(v)
+			if !good {
+				return &CorruptError{id, fmt.Sprintf("cursor %x", v)}
+			}
+			if err := yield(id, epoch, c); err != nil {
+				return err
+			}
+			if it.Next() && len(it.Key()) >= 9 && keyShape(it.Key()) == id && it.Key()[8] == kindCursor {
+				if err := l.dropCursorsBelow(id, epoch); err != nil {
+					return err
+				}
+			}
+		}
+		// Jump over the shape's entries.
+		if id+1 == 0 {
+			break
+		}
+		next = appendShape(next[:0], id+1)
+		ok = it.SeekGE(next)
+	}
+	return nil
+}
+
+// dropCursorsBelow removes the cursors of epochs before epoch. Doing this here,
+// at a start or a fail-over, spares SetCursor from knowing which epochs there
+// were.
+func (l *Log) dropCursorsBelow(id shape.ID, epoch shape.Epoch) error {
+	var from [cursorKeyLen]byte
+	putCursorKey(from[:], id, epoch)
+	to := appendKind(nil, id, kindCursor+1)
+	if err := l.db.DeleteRange(append(from[:], 0), to, pebble.NoSync); err != nil {
+		return fmt.Errorf("remove old cursors of shape %d: %w", id, err)
+	}
+	l.commits.Add(1)
+	return nil
+}
