@@ -75,7 +75,7 @@ func Align(t *Table, r *wal.Relation) Mapping {
 
 // Check fails with ErrSchema if one of the columns (positions in the table) is
 // missing from the relation or has another type there.
-func (m *Mapping) Check(cols []int) error {
+func (m Mapping) Check(cols []int) error {
 	if m.pos == nil {
 		return nil
 	}
@@ -87,11 +87,14 @@ func (m *Mapping) Check(cols []int) error {
 	return nil
 }
 
+// Identity reports whether the columns agree, so that Row gives its argument.
+func (m Mapping) Identity() bool { return m.pos == nil }
+
 // Row gives a row of the relation as a row of the table. It is src itself when
 // the columns agree, otherwise it is built in scratch, which is grown if needed
 // and should be handed in again next time. len(src) must be that of the
 // relation's columns.
-func (m *Mapping) Row(src, scratch wal.Tuple) wal.Tuple {
+func (m Mapping) Row(src, scratch wal.Tuple) wal.Tuple {
 	if src == nil {
 		return nil
 	}
@@ -109,7 +112,7 @@ func (m *Mapping) Row(src, scratch wal.Tuple) wal.Tuple {
 	return scratch
 }
 
-func (m *Mapping) fault(i int) error {
+func (m Mapping) fault(i int) error {
 	c := &m.table.Columns[i]
 	p := findIn(m.rel, c.Name, 0)
 	if p < 0 {
