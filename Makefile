@@ -1,0 +1,60 @@
+# Spillway. `make` lists the targets.
+SHELL := /bin/sh
+.DEFAULT_GOAL := help
+
+GO ?= go
+BIN := bin/spillway
+export CGO_ENABLED ?= 0
+
+.PHONY: help
+help: ## List the targets
+	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+.PHONY: build
+build: ## Build bin/spillway, one static binary
+	$(GO) build -trimpath -ldflags "-s -w" -o $(BIN) ./cmd/spillway
+
+.PHONY: run
+run: build postgres ## Build, find or install Postgres, and serve demo data on :3000 (or DATABASE_URL's)
+	./$(BIN) dev
+
+.PHONY: postgres
+postgres: ## Make sure that a Postgres server (14 or newer) is installed
+	@sh scripts/postgres.sh
+
+.PHONY: node
+node: ## Make sure that Node.js and the official client are installed, for the client tests
+	@sh scripts/node.sh
+
+.PHONY: test
+test: postgres node ## Run every test; installs what they need
+	$(GO) vet ./...
+	$(GO) test -timeout 15m ./...
+
+.PHONY: race
+race: postgres ## Run the concurrent rooms under the race detector (needs a C compiler)
+	CGO_ENABLED=1 $(GO) test -race -timeout 20m ./internal/ingest/... ./internal/journal/... ./internal/registry/... ./internal/shapelog/... ./internal/sim/... ./internal/api/...
+
+.PHONY: sim
+sim: ## Run the simulation with SEED=n (default: random ones for a minute)
+	$(GO) test -count=1 -v -run TestSimulation ./internal/sim -args -seed=$(or $(SEED),0)
+
+.PHONY: fuzz
+fuzz: ## Fuzz each target for FUZZTIME (default 30s)
+	@sh scripts/fuzz.sh $(or $(FUZZTIME),30s)
+
+.PHONY: bench
+bench: build postgres ## Measure, each figure beside its yardstick of the same run
+	$(GO) run ./bench
+
+.PHONY: lint
+lint: ## Run golangci-lint from the tools module
+	$(GO) tool -modfile=tools/go.mod golangci-lint run ./...
+
+.PHONY: fmt
+fmt: ## Format the code
+	gofmt -w cmd internal
+
+.PHONY: clean
+clean: ## Remove what was built and the demo's data
+	rm -rf bin spillway-data
