@@ -1,0 +1,148 @@
+package registry
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/spillway-sync/spillway/internal/shape"
+	"github.com/spillway-sync/spillway/internal/wal"
+)
+
+// Create returns the shape of a definition, making it if there is none (created
+// is then true, for one caller). It is durable when Create returns. Callers who
+// ask for the same definition at once share one creation and its error.
+func (r *Registry) Create(def *shape.Def, start wal.LSN) (s *Shape, created bool, err error) {
+	key := def.Key()
+	encoded, err := encodeTable(def.Table)
+	if err != nil {
+		return nil, false, err
+	}
+	r.mu.Lock()
+	if s := r.byKey[key]; s != nil {
+		r.mu.Unlock()
+		return s, false, nil
+	}
+	if c := r.creating[key]; c != nil {
+		r.mu.Unlock()
+		<-c.done
+		return c.shape, false, c.err
+	}
+	c := &creation{done: make(chan struct{})}
+	r.creating[key] = c
+	t := r.intern(def.Table, encoded)
+	s = r.newShape(def, t.t, key, start)
+	withTable := !t.durable
+	r.mu.Unlock()
+
+	c.err = r.storeShape(s, t.number, encoded, withTable)
+
+	r.mu.Lock()
+	delete(r.creating, key)
+	if c.err == nil {
+		c.shape = s
+		t.durable = true
+		r.byID[s.id] = s
+		r.byKey[key] = s
+	}
+	r.mu.Unlock()
+	close(c.done)
+	return c.shape, c.err == nil, c.err
+}
+
+// newShape makes a shape in memory. mu is held.
+func (r *Registry) newShape(def *shape.Def, t *shape.Table, key string, start wal.LSN) *Shape {
+	shared := *def
+	shared.Table = t
+	now := time.Now().UnixMicro()
+	s := &Shape{
+		reg: r, def: &shared, key: key,
+		id: r.nextID, handle: newHandle(r.nextID, now),
+		start: start, created: now,
+		tail:  wal.AfterSnapshot,
+		first: &first{ready: make(chan struct{})},
+	}
+	s.used.Store(now)
+	r.nextID++
+	return s
+}
+
+// intern returns the shared form of a version of a table. mu is held.
+func (r *Registry) intern(t *shape.Table, encoded []byte) *table {
+	if known := r.tables[string(encoded)]; known != nil {
+		return known
+	}
+	e := &table{number: r.nextTable, t: t}
+	r.nextTable++
+	r.tables[string(encoded)] = e
+	return e
+}
+
+// setLive moves a shape whose liveRecord is durable to the live ones.
+func (r *Registry) setLive(s *Shape, chunks int) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.removed != "" {
+		return ErrRemoved
+	}
+	if s.state == Live {
+		return nil
+	}
+	s.state, s.first, s.chunks = Live, nil, int32(chunks)
+	r.nLive++
+	return nil
+}
+
+// Remove removes a shape: first its tombstone is durable, then nobody finds it
+// any more, then those who wait on it are woken, then its log is deleted. What a
+// worker still writes to the log is swept out at the next start; a worker that
+// has let go may delete the log again. To remove a shape twice is no error, and
+// the first reason stays.
+func (r *Registry) Remove(s *Shape, reason shape.Reason) error {
+	r.mu.Lock()
+	if other := r.removing[s.id]; other != nil {
+		r.mu.Unlock()
+		<-other.done
+		return other.err
+	}
+	if r.byID[s.id] != s {
+		r.mu.Unlock()
+		return nil
+	}
+	m := &removal{done: make(chan struct{})}
+	r.removing[s.id] = m
+	r.mu.Unlock()
+	defer close(m.done)
+
+	if m.err = r.storeTombstone(s, reason); m.err == nil {
+		r.forget(s, reason)
+	}
+	r.mu.Lock()
+	delete(r.removing, s.id)
+	r.mu.Unlock()
+	if m.err != nil {
+		return m.err
+	}
+	r.trimTombstones()
+	if m.err = r.log.Delete(s.id); m.err != nil {
+		m.err = fmt.Errorf("remove shape %d: it is gone, but %w", s.id, m.err)
+	}
+	return m.err
+}
+
+// forget takes a shape out of the maps and wakes those who wait on it.
+func (r *Registry) forget(s *Shape, reason shape.Reason) {
+	r.mu.Lock()
+	if s.State() == Live {
+		r.nLive--
+	}
+	delete(r.byID, s.id)
+	delete(r.byKey, s.key)
+	r.nTombs++
+	abort := s.setRemoved(reason)
+	r.mu.Unlock()
+	if abort != nil {
+		abort.Abort(ErrRemoved)
+	}
+}

@@ -1,0 +1,28 @@
+// Package registry knows which shapes live here.
+//
+// It owns the way from a definition or a handle to its shape, the state of each
+// shape (first rows, tail, what its clients were told they have seen), the
+// waiters on it, and the durable catalogue: a small Pebble with its WAL on
+// (docs/format.md, "Catalogue").
+//
+// It never touches Postgres, never starts a goroutine, and never decides that a
+// shape must go.
+//
+// Invariants:
+//
+//  1. Equal definitions share one shape; a shape is visible only when its
+//     record is durable.
+//  2. IDs and handles are never used again, handles not even after the data
+//     directory was wiped.
+//  3. A removed shape's tombstone is durable before anybody is told and before
+//     its log is deleted.
+//  4. A shape whose first rows were not complete does not survive a restart.
+//  5. The registry's mutex and a shape's are never held across I/O. Order: the
+//     registry's, a shape's, a snapshot's.
+//  6. A shape that nobody waits on costs memory only, see TestIdleShapeBudget.
+//
+// Files: registry.go open, find, list · create.go create and remove · shape.go
+// one shape: tail, waiters · first.go its first rows · read.go its log ·
+// record.go the catalogue's records · catalogue.go the catalogue · facts.go
+// what the engine must remember · handle.go names for shapes.
+package registry

@@ -1,0 +1,157 @@
+package registry
+
+import (
+	"encoding/json"
+	"fmt"
+
+	"github.com/spillway-sync/spillway/internal/expr"
+	"github.com/spillway-sync/spillway/internal/shape"
+	"github.com/spillway-sync/spillway/internal/wal"
+)
+
+// What the catalogue stores, as JSON. The field names are the format
+// (docs/format.md): they are spelled out here so that a renamed Go field does
+// not change it.
+
+// tableRecord is one version of a table. Shapes point to it by number: a
+// million shapes on one table store it once.
+type tableRecord struct {
+	OID      uint32         `json:"oid"`
+	Schema   string         `json:"schema"`
+	Name     string         `json:"name"`
+	Kind     byte           `json:"kind"`
+	Identity byte           `json:"identity"`
+	Columns  []columnRecord `json:"columns"`
+	PK       []int          `json:"pk,omitempty"`
+}
+
+type columnRecord struct {
+	Name          string     `json:"name"`
+	Type          typeRecord `json:"type"`
+	Bytewise      bool       `json:"bytewise,omitempty"`
+	Deterministic bool       `json:"deterministic,omitempty"`
+	Num           int16      `json:"num"`
+	TypMod        int32      `json:"typmod"`
+	NotNull       bool       `json:"not_null,omitempty"`
+	Generated     byte       `json:"generated,omitempty"`
+	Dims          int        `json:"dims,omitempty"`
+	SchemaType    string     `json:"schema_type"`
+}
+
+type typeRecord struct {
+	OID   uint32   `json:"oid"`
+	Name  string   `json:"name"`
+	Base  uint32   `json:"base"`
+	Array bool     `json:"array,omitempty"`
+	Enum  []string `json:"enum,omitempty"`
+}
+
+// shapeRecord is written when a shape is created and never changed.
+type shapeRecord struct {
+	Handle     shape.Handle  `json:"handle"`
+	Table      uint64        `json:"table"` // number of a tableRecord
+	Where      string        `json:"where,omitempty"`
+	Columns    []int         `json:"columns"` // positions in the table's columns
+	AllColumns bool          `json:"all_columns,omitempty"`
+	Replica    shape.Replica `json:"replica,omitempty"`
+	Log        shape.LogMode `json:"log,omitempty"`
+	Start      wal.LSN       `json:"start"`
+	Created    int64         `json:"created"` // µs since 1970
+}
+
+// liveRecord is written when the first rows are durable: a shape is live if it
+// has both records. Were they one, a removal and a completion that meet could
+// bring a removed shape back.
+type liveRecord struct {
+	Xmin   uint64   `json:"xmin"`
+	Xmax   uint64   `json:"xmax"`
+	Xip    []uint64 `json:"xip,omitempty"`
+	Until  wal.LSN  `json:"until"`
+	Chunks int      `json:"chunks,omitempty"` // 0: the rows are in the catalogue
+}
+
+// Tombstone is what remains of a removed shape.
+type Tombstone struct {
+	ID      shape.ID     `json:"id"`
+	Handle  shape.Handle `json:"handle"`
+	Schema  string       `json:"schema"` // the table's
+	Table   string       `json:"table"`
+	Where   string       `json:"where,omitempty"`
+	Reason  shape.Reason `json:"reason"`
+	Created int64        `json:"created"` // µs since 1970
+	Removed int64        `json:"removed"` // µs since 1970
+}
+
+func recordTable(t *shape.Table) tableRecord {
+	r := tableRecord{
+		OID: t.OID, Schema: t.Schema, Name: t.Name,
+		Kind: t.Kind, Identity: t.Identity, PK: t.PK,
+		Columns: make([]columnRecord, len(t.Columns)),
+	}
+	for i := range t.Columns {
+		c := &t.Columns[i]
+		r.Columns[i] = columnRecord{
+			Name: c.Name,
+			Type: typeRecord{
+				OID: c.Type.OID, Name: c.Type.Name, Base: c.Type.Base,
+				Array: c.Type.Array, Enum: c.Type.Enum,
+			},
+			Bytewise: c.Bytewise, Deterministic: c.Deterministic,
+			Num: c.Num, TypMod: c.TypMod, NotNull: c.NotNull,
+			Generated: c.Generated, Dims: c.Dims, SchemaType: c.SchemaType,
+		}
+	}
+	return r
+}
+
+func (r *tableRecord) table() *shape.Table {
+	t := &shape.Table{
+		OID: r.OID, Schema: r.Schema, Name: r.Name,
+		Kind: r.Kind, Identity: r.Identity, PK: r.PK,
+		Columns: make([]shape.Column, len(r.Columns)),
+	}
+	for i := range r.Columns {
+		c := &r.Columns[i]
+		t.Columns[i] = shape.Column{
+			Column: expr.Column{
+				Name: c.Name,
+				Type: expr.Type{
+					OID: c.Type.OID, Name: c.Type.Name, Base: c.Type.Base,
+					Array: c.Type.Array, Enum: c.Type.Enum,
+				},
+				Bytewise: c.Bytewise, Deterministic: c.Deterministic,
+			},
+			Num: c.Num, TypMod: c.TypMod, NotNull: c.NotNull,
+			Generated: c.Generated, Dims: c.Dims, SchemaType: c.SchemaType,
+		}
+	}
+	return t
+}
+
+func recordShape(s *Shape, table uint64) shapeRecord {
+	r := shapeRecord{
+		Handle: s.handle, Table: table,
+		Columns: s.def.Columns, AllColumns: s.def.AllColumns,
+		Replica: s.def.Replica, Log: s.def.Log,
+		Start: s.start, Created: s.created,
+	}
+	if s.def.Where != nil {
+		r.Where = s.def.Where.SQL()
+	}
+	return r
+}
+
+func encode(what string, v any) ([]byte, error) {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return nil, fmt.Errorf("encode %s: %w", what, err)
+	}
+	return b, nil
+}
+
+func decode(what string, b []byte, v any) error {
+	if err := json.Unmarshal(b, v); err != nil {
+		return fmt.Errorf("catalogue: read %s: %w", what, err)
+	}
+	return nil
+}

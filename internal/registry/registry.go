@@ -1,0 +1,161 @@
+package registry
+
+import (
+	"cmp"
+	"fmt"
+	"iter"
+	"log/slog"
+	"slices"
+	"sync"
+
+	"github.com/cockroachdb/pebble/v2"
+	"github.com/cockroachdb/pebble/v2/vfs"
+
+	"github.com/spillway-sync/spillway/internal/shape"
+	"github.com/spillway-sync/spillway/internal/shapelog"
+)
+
+// keepTombstones is how many removed shapes are remembered. The one with the
+// greatest ID is always among them.
+const keepTombstones = 10_000
+
+// Options says where the catalogue lives.
+type Options struct {
+	FS  vfs.FS // nil: the machine's
+	Dir string // made if missing
+	// Log has the shapes' logs. Open asks it for the tails and sweeps out what
+	// the catalogue does not know.
+	Log    *shapelog.Log
+	Logger *slog.Logger // nil: silent
+	// Events is what the catalogue's Pebble tells.
+	Events shapelog.Events
+}
+
+// Registry is the shapes that live here. Its methods may be called from any
+// goroutine.
+type Registry struct {
+	db  *pebble.DB
+	log *shapelog.Log
+
+	mu        sync.Mutex // never held across I/O
+	byID      map[shape.ID]*Shape
+	byKey     map[string]*Shape
+	creating  map[string]*creation  // by key
+	removing  map[shape.ID]*removal // still in byID
+	tables    map[string]*table     // by encoded record
+	facts     map[string][]byte
+	nextID    shape.ID
+	nextTable uint64
+	nLive     int
+	nTombs    int
+	trimming  bool // one goroutine removes old tombstones
+}
+
+// creation is one creation that several callers wait for.
+type creation struct {
+	done  chan struct{} // closed at its end
+	shape *Shape        // valid after done, as is err
+	err   error
+}
+
+// removal is one removal that several callers wait for.
+type removal struct {
+	done chan struct{} // closed at its end
+	err  error         // valid after done
+}
+
+// table is one version of a table, shared by its shapes.
+type table struct {
+	number  uint64
+	t       *shape.Table
+	durable bool // its record is; until then every creation writes it
+}
+
+// Open loads the catalogue. Shapes whose first rows were not complete, or whose
+// definition cannot be read any more, are removed.
+func Open(o Options) (*Registry, error) {
+	db, err := openCatalogue(&o)
+	if err != nil {
+		return nil, err
+	}
+	r := &Registry{
+		db: db, log: o.Log,
+		byID:     map[shape.ID]*Shape{},
+		byKey:    map[string]*Shape{},
+		creating: map[string]*creation{},
+		removing: map[shape.ID]*removal{},
+		tables:   map[string]*table{},
+		facts:    map[string][]byte{},
+		nextID:   1,
+	}
+	if err := r.load(); err != nil {
+		_ = db.Close() // the first error counts
+		return nil, err
+	}
+	return r, nil
+}
+
+// Close closes the catalogue. No other call may be running or come after it.
+func (r *Registry) Close() error {
+	if err := r.db.Close(); err != nil {
+		return fmt.Errorf("close catalogue: %w", err)
+	}
+	return nil
+}
+
+// Find returns the shape of a definition (shape.Def.Key), or nil.
+func (r *Registry) Find(key string) *Shape {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.byKey[key]
+}
+
+// ByID returns the shape of that number, or nil.
+func (r *Registry) ByID(id shape.ID) *Shape {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.byID[id]
+}
+
+// ByHandle returns the shape of that handle, or nil.
+func (r *Registry) ByHandle(h shape.Handle) *Shape {
+	id, ok := handleID(h)
+	if !ok {
+		return nil
+	}
+	if s := r.ByID(id); s != nil && s.handle == h {
+		return s
+	}
+	return nil
+}
+
+// Len is the number of shapes.
+func (r *Registry) Len() int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return len(r.byID)
+}
+
+// Counts is the number of shapes in each state, and of removed ones that are
+// remembered.
+type Counts struct{ Snapshotting, Live, Tombstones int }
+
+// Counts returns the numbers; it does not visit the shapes.
+func (r *Registry) Counts() Counts {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return Counts{len(r.byID) - r.nLive, r.nLive, r.nTombs}
+}
+
+// All iterates over the shapes there are at the moment of the call, in the
+// order of their IDs.
+func (r *Registry) All() iter.Seq[*Shape] {
+	r.mu.Lock()
+	all := make([]*Shape, 0, len(r.byID))
+	for _, s := range r.byID {
+		all = append(all, s)
+	}
+	r.mu.Unlock()
+	slices.SortFunc(all, func(a, b *Shape) int { return cmp.Compare(a.id, b.id) })
+	return slices.Values(all)
+}

@@ -1,0 +1,202 @@
+package registry
+
+import (
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/spillway-sync/spillway/internal/shape"
+	"github.com/spillway-sync/spillway/internal/shapelog"
+	"github.com/spillway-sync/spillway/internal/wal"
+)
+
+// State says how far a shape has come.
+type State uint8
+
+// The states.
+const (
+	Snapshotting State = iota // its first rows are being read
+	Live                      // its first rows are durable
+)
+
+func (s State) String() string {
+	if s == Live {
+		return "live"
+	}
+	return "snapshotting"
+}
+
+// Progress is how far a group of consumers, a shard, has applied the stream.
+// Shapes point to it, so that a transaction that touches one shape costs the
+// others nothing.
+type Progress struct{ applied atomic.Uint64 }
+
+// Advance says that all transactions below pos are applied and published for
+// every shape that points here. A lower position than before is ignored.
+func (p *Progress) Advance(pos wal.LSN) {
+	for {
+		old := p.applied.Load()
+		if uint64(pos) <= old || p.applied.CompareAndSwap(old, uint64(pos)) {
+			return
+		}
+	}
+}
+
+// Position returns the position of the last Advance.
+func (p *Progress) Position() wal.LSN { return wal.LSN(p.applied.Load()) }
+
+// Shape is one shape that lives here. Its methods may be called from any
+// goroutine. A Shape stays usable after it was removed: it tells so.
+type Shape struct {
+	reg     *Registry
+	def     *shape.Def
+	key     string
+	handle  shape.Handle
+	id      shape.ID
+	start   wal.LSN
+	created int64 // µs since 1970
+
+	progress atomic.Pointer[Progress]
+	used     atomic.Int64 // µs since 1970
+	gone     atomic.Bool  // removed is set; readable without mu
+
+	mu      sync.Mutex
+	state   State
+	chunks  int32 // of the durable snapshot; 0: it is in the catalogue
+	tail    wal.Offset
+	seen    wal.LSN
+	changed chan struct{} // made by a waiter, closed when the tail moves or the shape goes
+	sees    *wal.Snapshot
+	first   *first // nil once the first rows are durable
+	removed shape.Reason
+}
+
+// Def is the shape's definition. Its Table is shared by all shapes of that
+// version of the table.
+func (s *Shape) Def() *shape.Def { return s.def }
+
+// Key is the definition's canonical form.
+func (s *Shape) Key() string { return s.key }
+
+// Handle is the shape's name for clients.
+func (s *Shape) Handle() shape.Handle { return s.handle }
+
+// ID is the shape's number, never used again.
+func (s *Shape) ID() shape.ID { return s.id }
+
+// Start is the position that the shape was created at: transactions whose
+// commit LSN is below it are not its business.
+func (s *Shape) Start() wal.LSN { return s.start }
+
+// Created is when the shape was created.
+func (s *Shape) Created() time.Time { return time.UnixMicro(s.created) }
+
+// Touch notes that a client used the shape.
+func (s *Shape) Touch(now time.Time) { s.used.Store(now.UnixMicro()) }
+
+// LastUsed is the time of the last Touch, or when the shape was created or
+// loaded.
+func (s *Shape) LastUsed() time.Time { return time.UnixMicro(s.used.Load()) }
+
+// State says whether the first rows are durable.
+func (s *Shape) State() State {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.state
+}
+
+// Tail is the offset of the last entry that may be read, wal.AfterSnapshot when
+// there is none.
+func (s *Shape) Tail() wal.Offset {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.tail
+}
+
+// Seen is what a client that has read up to Tail may be told it has seen
+// (global_last_seen_lsn). Take it before Tail: everything of the shape up to
+// Seen is then at or below Tail.
+func (s *Shape) Seen() wal.LSN {
+	// Progress first: it is advanced behind Publish.
+	var applied wal.LSN
+	if p := s.progress.Load(); p != nil {
+		applied = p.Position()
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	seen := max(s.seen, s.tail.Tx)
+	if applied > 0 {
+		seen = max(seen, applied-1)
+	}
+	return seen
+}
+
+// SetProgress says whose progress the shape shares. The position there must not
+// be above what was applied for this shape, also while the shape catches up on
+// its own: then it needs a Progress of its own.
+func (s *Shape) SetProgress(p *Progress) { s.progress.Store(p) }
+
+// Publish says that the log may be read up to tail and that everything of the
+// shape with a commit LSN up to seen is in it, and wakes the waiters. A tail
+// that is lower than the one before changes nothing.
+func (s *Shape) Publish(tail wal.Offset, seen wal.LSN) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.seen = max(s.seen, seen)
+	if !s.tail.Less(tail) {
+		return
+	}
+	s.tail = tail
+	s.wake()
+}
+
+// Changed returns a channel that is closed when the tail next moves or the
+// shape is removed; of a removed shape it is closed already. Take it, then look
+// at Tail and Removed, then wait.
+func (s *Shape) Changed() <-chan struct{} {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.removed != "" {
+		return closed
+	}
+	if s.changed == nil {
+		s.changed = make(chan struct{})
+	}
+	return s.changed
+}
+
+// Removed says whether the shape was removed, and why.
+func (s *Shape) Removed() (shape.Reason, bool) {
+	if !s.gone.Load() {
+		return "", false
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.removed, true
+}
+
+// wake tells the waiters. mu is held.
+func (s *Shape) wake() {
+	if s.changed != nil {
+		close(s.changed)
+		s.changed = nil
+	}
+}
+
+// setRemoved marks the shape as gone and wakes those who wait on it. What it
+// returns must be aborted once no mutex is held.
+func (s *Shape) setRemoved(reason shape.Reason) (abort *shapelog.Snapshot) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.removed = reason
+	s.gone.Store(true)
+	s.wake()
+	return s.failLocked(ErrRemoved)
+}
+
+// closed is a channel for those who need not wait.
+var closed = func() chan struct{} {
+	c := make(chan struct{})
+	close(c)
+	return c
+}()
