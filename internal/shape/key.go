@@ -46,7 +46,7 @@ func AppendKeyValues(dst []byte, t *Table, row wal.Tuple) []byte {
 // cannot run into each other. Nothing else is escaped.
 func appendKeyName(dst []byte, name string) []byte {
 	dst = append(dst, '"')
-	if !strings.ContainsAny(name, `"/`) {
+	if strings.IndexByte(name, '"') < 0 && strings.IndexByte(name, '/') < 0 {
 		dst = append(dst, name...)
 		return append(dst, '"')
 	}
