@@ -1,5 +1,11 @@
 package expr
 
+import (
+	"strconv"
+
+	"github.com/spillway-sync/spillway/internal/wal"
+)
+
 // Type is a Postgres type as the evaluator sees it.
 type Type struct {
 	OID  uint32 // pg_type.oid
@@ -10,7 +16,26 @@ type Type struct {
 	Array bool
 	// Enum holds an enum's labels in their sort order; nil for other types.
 	Enum []string
+	// Row: the type, or a domain's base type, is composite. IS NULL then looks
+	// at the fields, as it does in Postgres.
+	Row bool
 }
+
+// Case says which letters lower() changes under a collation. It decides what
+// ILIKE can be evaluated exactly.
+type Case uint8
+
+const (
+	// CaseUnknown: nothing is known of the locale. ILIKE is refused, unless the
+	// collation is Bytewise.
+	CaseUnknown Case = iota
+	// CaseASCII: only A to Z (the ctype C or POSIX).
+	CaseASCII
+	// CaseUnicode: the simple mapping of Unicode without rules of a language.
+	// Not to be used for Turkish, Azeri and Lithuanian locales, nor when the
+	// server's encoding is not UTF8.
+	CaseUnicode
+)
 
 // Column is a column that an expression may name.
 type Column struct {
@@ -22,10 +47,80 @@ type Column struct {
 	// Deterministic: the column's collation calls two texts equal only if their
 	// bytes are (pg_collation.collisdeterministic; true for types without one).
 	Deterministic bool
+	// Case is what lower() does under the column's collation.
+	Case Case
 }
 
-// Expr is a checked WHERE clause.
-type Expr struct{}
+// Error is a clause that was refused. Its text is meant for the client.
+type Error struct {
+	Field string // the request parameter at fault: "where" or "params"
+	Msg   string // complete, "At location N: " included
+}
 
-// SQL is the canonical text.
-func (e *Expr) SQL() string { return "" }
+func (e *Error) Error() string { return e.Msg }
+
+// MaxSize is the largest clause accepted, in bytes.
+const MaxSize = 65536
+
+// Expr is a checked WHERE clause. It is immutable.
+type Expr struct {
+	sql     string
+	columns []int
+	anchors []Anchor
+	match   boolFn
+}
+
+// Compile reads, checks and compiles a clause over the columns of one table.
+// Every refusal is an *Error.
+func Compile(where string, params map[string]string, cols []Column) (*Expr, error) {
+	if len(where) > MaxSize {
+		return nil, whereError("WHERE clause is bigger than maximum size of " + strconv.Itoa(MaxSize) + " bytes")
+	}
+	if err := checkParams(params); err != nil {
+		return nil, err
+	}
+	return compile(where, params, cols, maxNodes)
+}
+
+// Reload compiles the SQL of an earlier Expr. It is longer than the user's text
+// was and has more nodes, so it is not held to the same limits.
+func Reload(sql string, cols []Column) (*Expr, error) {
+	return compile(sql, nil, cols, 4*maxNodes)
+}
+
+func compile(where string, params map[string]string, cols []Column, limit int) (*Expr, error) {
+	tree, err := parse(where)
+	if err != nil {
+		return nil, err
+	}
+	c := newChecker(where, params, cols)
+	c.limit = limit
+	root, err := c.clause(tree)
+	if err != nil {
+		return nil, err
+	}
+	return &Expr{
+		sql:     printSQL(root),
+		columns: columnsOf(root),
+		anchors: anchorsOf(root),
+		match:   compileBool(root),
+	}, nil
+}
+
+// SQL is the canonical text: the identity of the clause, and what Postgres is
+// asked when rows are read. It holds nothing of the user's text but values as
+// quoted literals and names as quoted identifiers.
+func (e *Expr) SQL() string { return e.sql }
+
+// Columns returns the positions of the columns the clause reads, sorted. The
+// caller must not change the slice.
+func (e *Expr) Columns() []int { return e.columns }
+
+// Match reports whether the clause is TRUE for a row, which is indexed like the
+// columns given to Compile and holds Postgres's output text under DateStyle
+// ISO, TimeZone UTC, extra_float_digits 1. An error means that Postgres would
+// fail on this row as well, or that the answer cannot be given exactly.
+func (e *Expr) Match(row wal.Tuple) (bool, error) {
+	t, err := e.match(row)
+	return t == yes, err
+}

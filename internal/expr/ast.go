@@ -1,0 +1,105 @@
+package expr
+
+// The syntax tree, as the grammar gives it: no types, no names resolved. Every
+// node carries the byte offset at which Postgres would report a fault of it.
+
+type ast interface{ at() int }
+
+type position int
+
+func (p position) at() int { return int(p) }
+
+type (
+	// astColumn is a name with its qualifiers.
+	astColumn struct {
+		position
+		parts []string
+	}
+	// astString is a quoted literal, of no type yet.
+	astString struct {
+		position
+		text string
+	}
+	// astNumber is a number with its sign.
+	astNumber struct {
+		position
+		text    string
+		decimal bool // it has a point or an exponent
+	}
+	astBool struct {
+		position
+		value bool
+	}
+	astNull  struct{ position }
+	astParam struct {
+		position
+		name string // digits
+	}
+	// astUnary is an operator before its operand.
+	astUnary struct {
+		position
+		op  string
+		arg ast
+	}
+	// astBinary is an operator between two operands. LIKE is ~~, NOT ILIKE !~~*.
+	astBinary struct {
+		position
+		op   string
+		l, r ast
+	}
+	// astLogic is a chain of AND or of OR; chains in chains are flattened.
+	astLogic struct {
+		position
+		or   bool
+		args []ast
+	}
+	astNot struct {
+		position
+		arg ast
+	}
+	// astNullTest is IS [NOT] NULL.
+	astNullTest struct {
+		position
+		arg ast
+		not bool
+	}
+	// astTruthTest is IS [NOT] TRUE, FALSE, UNKNOWN.
+	astTruthTest struct {
+		position
+		arg  ast
+		not  bool
+		what string
+	}
+	astDistinct struct {
+		position
+		l, r ast
+		not  bool
+	}
+	astIn struct {
+		position
+		arg  ast
+		list []ast
+		not  bool
+	}
+	astBetween struct {
+		position
+		arg, low, high ast
+		not, symmetric bool
+	}
+	astCast struct {
+		position
+		arg ast
+		to  typeName
+	}
+	astCall struct {
+		position
+		name string
+		args []ast
+	}
+)
+
+// typeName is a type as written after :: or in CAST.
+type typeName struct {
+	position
+	name string // in pg_type's spelling: int4 for integer
+}

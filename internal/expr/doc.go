@@ -1,0 +1,46 @@
+// Package expr is the WHERE language: a part of Postgres's expressions, read,
+// type-checked, printed in a canonical form and evaluated on rows of the
+// stream.
+//
+// A clause is used twice, as SQL when a shape's first rows are read, and here
+// for every change afterwards. A difference between the two would never heal, so
+// the language is closed: whatever cannot be evaluated exactly as Postgres does
+// is refused with a message that says so.
+//
+// It owns the lexer, the grammar, the tables of types, casts and operators, and
+// the canonical text by which two clauses are the same. Invariants:
+//
+//  1. For every accepted clause and readable row, Match says TRUE just when
+//     Postgres does for SQL() under UTF8, DateStyle ISO, TimeZone UTC. Where
+//     Postgres would raise an error, Match returns one, or a result that does
+//     not depend on the failing part.
+//  2. SQL() is accepted again by Reload and gives the same SQL(): every cast is
+//     written out and every constant has its type. It holds no text of the
+//     user's but quoted values and names.
+//  3. A row for which no anchor's key equals the key of its column is never TRUE.
+//  4. No input panics or recurses without bound: text, nesting and the size of
+//     the checked tree are limited.
+//  5. An Expr is immutable; Match may be called by many goroutines. Comparisons
+//     of columns with constants do not allocate.
+//
+// It never reads a clock, starts a goroutine, takes a lock or does I/O.
+//
+// To add an operator, add rows to the table in operators.go (all rows that
+// pg_operator has under that name for the kinds we know, since the choice among
+// them follows Postgres's rules); a cast, a row in casts.go; a type, a row in
+// kind.go. testdata/language.txt lists the tables and is written by
+// go test -run TestLanguage -rewrite.
+//
+// Decisions about text. Order (< <= > >=) needs a collation that compares bytes;
+// equality and LIKE one that is deterministic; ILIKE depends on what is known of
+// lower() (ilike.go). A literal takes the collation of its partner; what is cast
+// to text from another type has the database's default, of which nothing is
+// known: it can be compared for equality, not ordered.
+//
+// Files: expr.go the exported API · token.go lexer.go strings.go text to tokens
+// · ast.go parser.go parse_word.go parse_type.go tokens to syntax tree · kind.go
+// value_*.go types, their input and output · casts.go operators.go like.go
+// ilike.go the tables · resolve.go which operator is meant · check.go
+// check_truth.go collation.go node.go the checked tree · print.go canonical text
+// · eval.go closures · anchor.go what the routing index can use.
+package expr

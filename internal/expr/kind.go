@@ -1,0 +1,167 @@
+package expr
+
+// kind is a type the language knows.
+type kind uint8
+
+const (
+	kindUnknown kind = iota // an untyped literal, parameter or NULL
+	kindBool
+	kindInt2
+	kindInt4
+	kindInt8
+	kindNumeric
+	kindFloat4
+	kindFloat8
+	kindText
+	kindVarchar
+	kindBpchar
+	kindName
+	kindUUID
+	kindDate
+	kindTimestamp
+	kindTimestamptz
+	kindEnum  // of any enum type
+	kindOther // anything else: only IS NULL
+	nKinds
+)
+
+// category is pg_type.typcategory, which steers the choice of operators.
+type category byte
+
+// kindInfo is one row of the type table.
+type kindInfo struct {
+	name      string
+	oid       uint32 // 0: no single type
+	category  category
+	preferred bool // pg_type.typispreferred
+	// parse is the type's input function; nil where there is none.
+	parse func(text []byte) (value, error)
+	// load reads what the output function wrote; nil: the text is the value.
+	load func(text []byte) (value, error)
+	// text is the output function for a value without a text of its own.
+	text func(v value) []byte
+	// key brings a loaded value into the one form of all equal values, for
+	// Anchors; nil: not indexable.
+	key func(dst []byte, v value) []byte
+	// collates: comparisons depend on a collation.
+	collates bool
+}
+
+// kinds is the type table: add a row for a new type.
+var kinds = [nKinds]kindInfo{
+	kindUnknown: {name: "unknown", oid: 705, category: 'X', parse: parseText},
+	kindBool: {name: "bool", oid: 16, category: 'B', preferred: true,
+		parse: parseBool, load: loadBool, text: textBool, key: keyText},
+	kindInt2: {name: "int2", oid: 21, category: 'N', parse: parseInt2, load: loadInt, text: textInt, key: keyInt},
+	kindInt4: {name: "int4", oid: 23, category: 'N', parse: parseInt4, load: loadInt, text: textInt, key: keyInt},
+	kindInt8: {name: "int8", oid: 20, category: 'N', parse: parseInt8, load: loadInt, text: textInt, key: keyInt},
+	kindNumeric: {name: "numeric", oid: 1700, category: 'N',
+		parse: parseNumeric, load: loadNumeric, key: keyNumeric},
+	// Floats are not indexable: a constant compared with a float4 column is
+	// mostly a float8, which no key of the column could stand for.
+	kindFloat4: {name: "float4", oid: 700, category: 'N', parse: parseFloat4, load: loadFloat4, text: textFloat4},
+	kindFloat8: {name: "float8", oid: 701, category: 'N', preferred: true,
+		parse: parseFloat8, load: loadFloat8, text: textFloat8},
+	kindText:    {name: "text", oid: 25, category: 'S', preferred: true, parse: parseText, key: keyText, collates: true},
+	kindVarchar: {name: "varchar", oid: 1043, category: 'S', parse: parseText, key: keyText, collates: true},
+	kindBpchar:  {name: "bpchar", oid: 1042, category: 'S', parse: parseText, key: keyBpchar, collates: true},
+	kindName:    {name: "name", oid: 19, category: 'S', parse: parseName, key: keyText, collates: true},
+	kindUUID:    {name: "uuid", oid: 2950, category: 'U', parse: parseUUID, load: parseUUID, key: keyText},
+	kindDate:    {name: "date", oid: 1082, category: 'D', parse: parseDate, load: parseDate, text: textDate, key: keyInt},
+	kindTimestamp: {name: "timestamp", oid: 1114, category: 'D',
+		parse: parseTimestamp, load: parseTimestamp, text: textTimestamp, key: keyInt},
+	kindTimestamptz: {name: "timestamptz", oid: 1184, category: 'D', preferred: true,
+		parse: parseTimestamptz, load: parseTimestamptz, text: textTimestamptz, key: keyInt},
+	kindEnum:  {name: "enum", category: 'E', parse: parseText, key: keyText},
+	kindOther: {name: "other", category: 'U'},
+}
+
+func (k kind) info() *kindInfo { return &kinds[k] }
+
+// kindOf is what the language sees in a column's type.
+func kindOf(t *Type) kind {
+	switch {
+	case t.Array || t.Row:
+		return kindOther
+	case t.Enum != nil:
+		// Postgres has no operator for a domain over an enum.
+		if t.Base != t.OID {
+			return kindOther
+		}
+		return kindEnum
+	}
+	oid := t.Base
+	if oid == 0 {
+		oid = t.OID
+	}
+	for k := kindBool; k < kindEnum; k++ {
+		if kinds[k].oid == oid {
+			return k
+		}
+	}
+	return kindOther
+}
+
+// kindNamed finds the type that a cast names.
+func kindNamed(name string) (kind, bool) {
+	for k := kindBool; k < kindEnum; k++ {
+		if kinds[k].name == name {
+			return k, true
+		}
+	}
+	return 0, false
+}
+
+// typ is the type of a node.
+type typ struct {
+	kind kind
+	decl *Type // the column's type, for kindEnum and kindOther
+}
+
+func (t typ) String() string {
+	switch t.kind {
+	case kindEnum:
+		return "enum " + t.decl.Name
+	case kindOther:
+		return t.decl.Name
+	}
+	return t.kind.info().name
+}
+
+// same reports whether both are one type.
+func (t typ) same(u typ) bool {
+	return t.kind == u.kind && (t.decl == nil || u.decl == nil || t.decl.OID == u.decl.OID)
+}
+
+// value is a value of any kind. What is set depends on the kind:
+//
+//	bool           n: 0 or 1
+//	int2 int4 int8 n
+//	float4 float8  f (a float4 already widened)
+//	date           n: days since 2000-01-01
+//	timestamp(tz)  n: microseconds since 2000-01-01 00:00 UTC
+//	others         b
+//
+// b is also the output text of the other kinds where it was at hand; else nil.
+type value struct {
+	null bool
+	n    int64
+	f    float64
+	b    []byte
+}
+
+// outputText is what the type's output function writes.
+func outputText(k kind, v value) []byte {
+	if v.b != nil {
+		return v.b
+	}
+	return k.info().text(v)
+}
+
+// loadValue reads a value as the stream has it.
+func loadValue(k kind, text []byte) (value, error) {
+	if load := kinds[k].load; load != nil {
+		return load(text)
+	}
+	return value{b: text}, nil
+}

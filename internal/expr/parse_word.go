@@ -1,0 +1,257 @@
+package expr
+
+// is reads what follows IS.
+func (p *parser) is(left ast, pos position, bound bool) ast {
+	not := p.acceptWord("not")
+	t := p.peek()
+	if t.word("distinct") {
+		p.advance()
+		p.expectWord("from")
+		right := p.expr(precIs+1, bound)
+		p.notAgain(precIs, precIs, bound)
+		return &astDistinct{pos, left, right, not}
+	}
+	if bound {
+		p.unexpected()
+		return nil
+	}
+	switch {
+	case t.word("null"):
+		p.advance()
+		return &astNullTest{pos, left, not}
+	case t.word("true"), t.word("false"), t.word("unknown"):
+		p.advance()
+		return &astTruthTest{pos, left, not, t.text}
+	case t.kind == tokIdent && (t.text == "document" || t.text == "json" || t.text == "normalized"):
+		p.refuse(int(pos), "IS "+t.text+" is not supported in this context")
+	default:
+		p.unexpected()
+	}
+	return nil
+}
+
+// pattern reads what follows [NOT] BETWEEN, IN, LIKE, ILIKE, SIMILAR.
+func (p *parser) pattern(left ast, pos position, word string, not bool) ast {
+	switch word {
+	case "between":
+		return p.between(left, pos, not)
+	case "in":
+		return p.in(left, pos, not)
+	case "similar":
+		p.expectWord("to")
+		p.refuse(int(pos), "unknown or unsupported function similar_to_escape/1")
+		return nil
+	}
+	op := "~~"
+	if word == "ilike" {
+		op = "~~*"
+	}
+	if not {
+		op = "!" + op
+	}
+	if t := p.peek(); t.word("any") || t.word("all") || t.word("some") {
+		p.refuse(t.pos, "ANY and ALL are not supported yet")
+	}
+	right := p.expr(precPattern+1, false)
+	if p.err == nil && p.peek().word("escape") {
+		p.refuse(p.peek().pos, "unknown or unsupported function like_escape/2")
+	}
+	p.notAgain(precPattern, precPattern, false)
+	return &astBinary{pos, op, left, right}
+}
+
+func (p *parser) between(left ast, pos position, not bool) ast {
+	symmetric := p.acceptWord("symmetric")
+	if !symmetric {
+		p.acceptWord("asymmetric")
+	}
+	low := p.expr(0, true)
+	p.expectWord("and")
+	high := p.expr(precPattern+1, false)
+	p.notAgain(precPattern, precPattern, false)
+	return &astBetween{pos, left, low, high, not, symmetric}
+}
+
+func (p *parser) in(left ast, pos position, not bool) ast {
+	if t := p.peekAt(1); p.peek().is("(") && isSelectWord(t) {
+		p.refuse(t.pos, "subqueries are not supported yet")
+		return nil
+	}
+	p.expect("(")
+	list := p.list()
+	p.expect(")")
+	return &astIn{pos, left, list, not}
+}
+
+// isSelectWord: the token can begin a subquery.
+func isSelectWord(t token) bool {
+	return t.word("select") || t.word("values") || t.word("with") || t.word("table")
+}
+
+// list reads one or more expressions.
+func (p *parser) list() []ast {
+	var list []ast
+	for p.err == nil {
+		list = append(list, p.expr(0, false))
+		if !p.accept(",") {
+			break
+		}
+	}
+	return list
+}
+
+// primary reads a literal, a parameter, a name, a call, or parentheses.
+func (p *parser) primary() ast {
+	t := p.peek()
+	pos := position(t.pos)
+	switch t.kind {
+	case tokInt, tokDecimal:
+		p.advance()
+		return &astNumber{pos, t.text, t.kind == tokDecimal}
+	case tokString:
+		p.advance()
+		return &astString{pos, t.text}
+	case tokParam:
+		p.advance()
+		return &astParam{pos, t.text}
+	case tokBits:
+		p.refuse(t.pos, "BitString values are not supported")
+		return nil
+	case tokIdent:
+		return p.name()
+	case tokKeyword:
+		return p.wordPrimary(t)
+	}
+	if p.accept("(") {
+		return p.parentheses()
+	}
+	p.unexpected()
+	return nil
+}
+
+func (p *parser) parentheses() ast {
+	t := p.peek()
+	if isSelectWord(t) {
+		p.refuse(t.pos, "only `value IN (SELECT ...)` sublinks are supported right now")
+		return nil
+	}
+	inner := p.expr(0, false)
+	if p.err == nil && p.peek().is(",") {
+		p.refuse(t.pos, "Could not select an operator overload")
+	}
+	p.expect(")")
+	return inner
+}
+
+// wordPrimary reads an expression that begins with a keyword.
+func (p *parser) wordPrimary(t token) ast {
+	pos := position(t.pos)
+	switch t.text {
+	case "true", "false":
+		p.advance()
+		return &astBool{pos, t.text == "true"}
+	case "null":
+		p.advance()
+		return &astNull{pos}
+	case "cast":
+		return p.cast(pos)
+	}
+	if reason := refusedWord(t.text, p.peekAt(1)); reason != "" {
+		p.refuse(t.pos, reason)
+		return nil
+	}
+	if t.class == reserved {
+		p.unexpected()
+		return nil
+	}
+	if to, ok := p.literalType(); ok {
+		text := p.advance()
+		return &astCast{pos, &astString{position(text.pos), text.text}, to}
+	}
+	return p.name()
+}
+
+// refusedWord gives the reason when a keyword begins a construct that Postgres
+// has and we have not.
+func refusedWord(word string, next token) string {
+	switch word {
+	case "case":
+		return "CaseExpr is not supported in this context"
+	case "current_date", "current_time", "current_timestamp", "localtime", "localtimestamp", "current_role",
+		"current_user", "session_user", "user", "current_catalog", "current_schema":
+		return "SQLValueFunction is not supported in this context"
+	case "array":
+		return "arrays are not supported yet"
+	}
+	if !next.is("(") {
+		return ""
+	}
+	switch word {
+	case "exists":
+		return "only `value IN (SELECT ...)` sublinks are supported right now"
+	case "any", "all", "some":
+		return "ANY and ALL are not supported yet"
+	case "coalesce":
+		return "CoalesceExpr is not supported in this context"
+	case "greatest", "least":
+		return "MinMaxExpr is not supported in this context"
+	case "nullif":
+		return `expression "=" of :AEXPR_NULLIF is not currently supported`
+	case "row":
+		return "Could not select an operator overload"
+	case "grouping":
+		return "GroupingFunc is not supported in this context"
+	case "extract", "overlay", "position", "substring", "treat", "trim", "normalize":
+		return "unknown or unsupported function " + word
+	case "xmlconcat", "xmlelement", "xmlexists", "xmlforest", "xmlparse", "xmlpi", "xmlroot", "xmlserialize":
+		return "XmlExpr is not supported in this context"
+	}
+	return ""
+}
+
+// name reads a column, a call, or type 'literal' that begins with a plain name.
+func (p *parser) name() ast {
+	first := p.peek()
+	pos := position(first.pos)
+	if p.peekAt(1).kind == tokString && (first.kind == tokIdent || first.class != columnName) {
+		to := p.typeName()
+		text := p.advance()
+		return &astCast{pos, &astString{position(text.pos), text.text}, to}
+	}
+	parts := p.parts()
+	t := p.peek()
+	switch {
+	case p.err != nil:
+		return nil
+	case t.is("("):
+		if first.class == columnName && len(parts) == 1 {
+			p.unexpected()
+			return nil
+		}
+		return p.call(pos, parts)
+	case t.kind == tokString && len(parts) > 1:
+		p.advance()
+		to := typeName{pos, p.qualifiedType(pos, parts)}
+		return &astCast{pos, &astString{position(t.pos), t.text}, to}
+	case first.class == typeFuncName:
+		p.unexpected()
+		return nil
+	}
+	return &astColumn{pos, parts}
+}
+
+// parts reads a name with its qualifiers.
+func (p *parser) parts() []string {
+	parts := []string{p.advance().text}
+	for p.accept(".") {
+		switch t := p.peek(); {
+		case t.kind == tokIdent, t.kind == tokKeyword:
+			parts = append(parts, p.advance().text)
+		case t.is("*"):
+			p.refuse(t.pos, "A_Star is not supported in this context")
+		default:
+			p.unexpected()
+		}
+	}
+	return parts
+}
