@@ -48,6 +48,14 @@ func serverOwner() (*owner, error) {
 	return nil, errors.New("we are root, Postgres refuses to run as root, and there is neither a user postgres nor a user nobody")
 }
 
+// id is the user id the server has.
+func (o *owner) id() int {
+	if o == nil {
+		return os.Geteuid()
+	}
+	return o.uid
+}
+
 // own gives a file or directory to the server's user.
 func (o *owner) own(path string) error {
 	if o == nil {
@@ -86,8 +94,13 @@ func Place(dir string) (string, error) {
 	if o.blocked(abs) == "" {
 		return abs, nil
 	}
-	sum := sha256.Sum256([]byte(abs))
-	return filepath.Join("/var/tmp", "spillway-pg-"+hex.EncodeToString(sum[:6])), nil
+	return filepath.Join("/var/tmp", "spillway-pg-"+shortHash(abs)), nil
+}
+
+// shortHash turns what a name must depend on into a part of a file name.
+func shortHash(s string) string {
+	sum := sha256.Sum256([]byte(s))
+	return hex.EncodeToString(sum[:6])
 }
 
 // clusterVersion reads the major version of a data directory; 0: it holds none.
@@ -147,25 +160,16 @@ func templateName(bindir, locale string, o *owner) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("ask postgres for its version: %w", err)
 	}
-	uid := os.Geteuid()
-	if o != nil {
-		uid = o.uid
-	}
-	sum := sha256.Sum256(fmt.Appendf(nil, "%s\n%s\n%s", bindir, out, locale))
-	return fmt.Sprintf("spillway-pg-template-%d-%s", uid, hex.EncodeToString(sum[:6])), nil
+	return fmt.Sprintf("spillway-pg-template-%d-%s", o.id(), shortHash(fmt.Sprintf("%s\n%s\n%s", bindir, out, locale))), nil
 }
 
 func makeTemplate(ctx context.Context, path, bindir, locale string, o *owner) error {
 	fi, err := os.Lstat(path)
 	switch {
 	case err == nil:
-		uid := os.Geteuid()
-		if o != nil {
-			uid = o.uid
-		}
 		// The cache is a directory that everybody may write to.
-		if !fi.IsDir() || !ownedBy(fi, uid) {
-			return fmt.Errorf("%s does not belong to user id %d", path, uid)
+		if !fi.IsDir() || !ownedBy(fi, o.id()) {
+			return fmt.Errorf("%s does not belong to user id %d", path, o.id())
 		}
 		return nil
 	case !errors.Is(err, fs.ErrNotExist):

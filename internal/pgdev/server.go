@@ -110,15 +110,26 @@ func (s *Server) prepare(ctx context.Context) (err error) {
 	if err := s.prepareCluster(ctx); err != nil {
 		return err
 	}
-	// A socket's path has to fit into about 100 bytes: never below Dir.
+	return s.prepareSockets()
+}
+
+// prepareSockets makes the directory of the Unix socket. A socket's path has to
+// fit into about 100 bytes, so it is never below Dir.
+func (s *Server) prepareSockets() error {
 	base := os.TempDir()
 	if len(base) > 40 || s.owner.blocked(filepath.Join(base, "x")) != "" {
 		base = "/tmp"
 	}
-	if s.sockets, err = os.MkdirTemp(base, "spillway-pg-"); err != nil {
-		return err
+	// The name follows from Dir: what a killed predecessor left is used again.
+	s.sockets = filepath.Join(base, "spillway-pg-socket-"+shortHash(s.opts.Dir))
+	err := os.Mkdir(s.sockets, 0o700)
+	if err == nil {
+		return s.owner.own(s.sockets)
 	}
-	return s.owner.own(s.sockets)
+	if fi, statErr := os.Lstat(s.sockets); statErr == nil && fi.IsDir() && ownedBy(fi, s.owner.id()) {
+		return nil
+	}
+	return err
 }
 
 func (s *Server) prepareCluster(ctx context.Context) error {
