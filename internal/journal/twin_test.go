@@ -9,8 +9,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/cockroachdb/pebble/v2/vfs"
-
 	"github.com/spillway-sync/spillway/internal/wal"
 )
 
@@ -20,14 +18,6 @@ const patience = 20 * time.Second
 // twin is the dumb picture of a journal: all frames ever offered, in order.
 type twin struct {
 	frames []wal.Frame
-	// from is where the newest reader-visible state begins after crashes; see cut.
-	txs []tx
-}
-
-// tx is a transaction as the twin knows it: where its first and last frames are.
-type tx struct {
-	commit      wal.LSN
-	first, last int
 }
 
 // stream makes up frames as a replication session would. Each frame's data is
@@ -39,7 +29,6 @@ type stream struct {
 	open    bool
 	rels    []byte // all Relation messages of the session
 	maxData int
-	commit  wal.LSN // of the open transaction
 }
 
 func newStream(seed uint64) *stream {
@@ -253,5 +242,3 @@ func settle(t testing.TB, j *Journal) {
 func data(s string, pos wal.LSN) wal.Frame {
 	return wal.Frame{Kind: wal.FrameData, Data: wal.AppendMessage(nil, []byte(s)), Position: pos}
 }
-
-var _ vfs.FS = (*vfs.MemFS)(nil)

@@ -134,7 +134,7 @@ func (j *Journal) create() error {
 	path := j.opts.FS.PathJoin(j.opts.Dir, fileName(h.sequence))
 	f, err := j.opts.FS.OpenReadWrite(path, category)
 	if err != nil {
-		return fmt.Errorf("create %s: %w", path, errors.Join(err, errNotWritten))
+		return fmt.Errorf("create %s: %w: %w", path, errNotWritten, err)
 	}
 	w.file = f
 	w.buf = appendHeader(w.buf[:0], h)
@@ -210,7 +210,7 @@ func (w *writer) flush(at int64) error {
 		err = io.ErrShortWrite
 	}
 	if err != nil {
-		return fmt.Errorf("write %s at %d: %w", w.seg.path, at, errors.Join(err, errNotWritten))
+		return fmt.Errorf("write %s at %d: %w: %w", w.seg.path, at, errNotWritten, err)
 	}
 	return nil
 }
