@@ -212,7 +212,7 @@ func TestStuckSync(t *testing.T) {
 		stuck.Store(false)
 		close(release)
 		synctest.Wait()
-		if st := j.Stats(); st.Synced != wal.LSN(10+n-1) || st.Op != "" || st.LastSync == 0 && st.State != StateSlow {
+		if st := j.Stats(); st.Synced != wal.LSN(10+n-1) || st.Op != "" || st.State != StateOK {
 			t.Fatalf("after the disk came back: %+v", st)
 		}
 		if got := drain(t, r); len(got) != n {
