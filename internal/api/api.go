@@ -1,0 +1,82 @@
+package api
+
+import (
+	"context"
+	"crypto/sha256"
+	"log/slog"
+	"net/http"
+	"time"
+
+	"github.com/spillway-sync/spillway/internal/registry"
+	"github.com/spillway-sync/spillway/internal/shape"
+)
+
+// Config says how clients are served.
+type Config struct {
+	// Secret must be in the query of every request for a shape. Without one
+	// nothing is served unless Insecure says so.
+	Secret   string
+	Insecure bool
+	// LongPollTimeout is how long a live request is held. An offset beyond the
+	// end is held for half of it.
+	LongPollTimeout time.Duration
+	// MaxAge and StaleAge are what caches may do with responses that are not
+	// live, in seconds.
+	MaxAge   int
+	StaleAge int
+	// Version is our own, for the electric-server header.
+	Version string
+	// Stopping is closed when the server begins to stop: live requests are
+	// then answered at once, with what a timeout would have given them. It may
+	// be nil.
+	Stopping <-chan struct{}
+}
+
+// Defaults is the configuration of http-protocol §1.1, without a secret.
+func Defaults() Config {
+	return Config{LongPollTimeout: 20 * time.Second, MaxAge: 60, StaleAge: 300, Version: "dev"}
+}
+
+// Source is where shapes come from. All methods are called from many
+// goroutines.
+type Source interface {
+	// Table describes a table of the catalogue: ErrNoTable, ErrUnreachable.
+	// It is asked for every request and should answer from a cache.
+	Table(ctx context.Context, schema, name string) (*shape.Table, error)
+	// Find returns the shape of an equal definition, or nil.
+	Find(def *shape.Def) *registry.Shape
+	// Create is Find, or makes the shape and starts its snapshot.
+	Create(ctx context.Context, def *shape.Def) (*registry.Shape, error)
+	// ByHandle returns a shape that lives here, or nil.
+	ByHandle(h shape.Handle) *registry.Shape
+	// Ready waits until shapes can be served, or returns a *NotReady when ctx
+	// ends before. It returns nil at once, whatever ctx, if they can.
+	Ready(ctx context.Context) error
+	// Health is "active", "waiting" or "starting".
+	Health() string
+}
+
+// electricVersion is the version of the protocol's own server that we answer
+// like. Some tools read it from the header.
+const electricVersion = "1.7.12"
+
+type server struct {
+	cfg     Config
+	src     Source
+	log     *slog.Logger
+	secret  [sha256.Size]byte
+	version string    // of the electric-server header
+	started time.Time // for etags that must differ
+}
+
+// New returns the handler for clients.
+func New(cfg Config, src Source, log *slog.Logger) http.Handler {
+	return &server{
+		cfg:     cfg,
+		src:     src,
+		log:     log,
+		secret:  sha256.Sum256([]byte(cfg.Secret)),
+		version: "ElectricSQL/" + electricVersion + " (Spillway " + cfg.Version + ")",
+		started: time.Now(),
+	}
+}

@@ -1,0 +1,30 @@
+// Package api is HTTP for clients: the Electric protocol (http-protocol spec).
+//
+// It owns the routes, the parameters and their error texts, the response
+// headers and what caches may do with a response, and the waiting of live
+// requests.
+//
+// It never looks at a row: a log is bytes that were encoded when they were
+// written. It never talks to Postgres, knows neither spine nor shards, and
+// never changes a shape's state except by asking for one to be created.
+//
+// Invariants:
+//
+//  1. Routing, authentication and CORS look at the normalised path, never at
+//     the raw one.
+//  2. A response says up-to-date only if it ends at the tail that was read
+//     after the position it announces (Seen first, then Tail, then the log).
+//  3. A shape is looked at for removal after its log was read: a log that was
+//     being deleted is never served as a shorter one.
+//  4. A 409 never names the handle that the client has just sent.
+//  5. A body that could not be sent whole ends with the connection, never with
+//     a closing bracket.
+//  6. What a client sent is never logged: it holds the secret.
+//
+// Files: api.go Config, Source, New · route.go paths, methods, panics ·
+// server.go limits of the transport · query.go the query string · params.go
+// parameters · define.go parameters → definition · errors.go every refusal ·
+// headers.go electric headers, caching, etags · cors.go · cursor.go · send.go
+// writing with deadlines · shape.go GET /v1/shape, start to end · snapshot.go
+// first rows · log.go the log · live.go waiting · health.go.
+package api

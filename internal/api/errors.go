@@ -1,0 +1,146 @@
+package api
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"net/http"
+
+	"github.com/spillway-sync/spillway/internal/shape"
+)
+
+// What a Source says when it cannot describe a table.
+var (
+	// ErrNoTable: there is no table of that name that a shape can be made of.
+	ErrNoTable = errors.New("no such table")
+	// ErrUnreachable: the catalogue could not be asked.
+	ErrUnreachable = errors.New("the database cannot be reached")
+)
+
+// NotReady says why shapes cannot be served now. Reason is one of the texts of
+// http-protocol §18.2 and is shown to clients.
+type NotReady struct{ Reason string }
+
+func (e *NotReady) Error() string { return e.Reason }
+
+// KnownFailure is a failure to read a shape's first rows whose cause lies in the
+// database or its settings and is worth telling clients (http-protocol §15,
+// "Snapshot failures").
+type KnownFailure interface {
+	error
+	ClientText() string
+}
+
+// errEmptyName is a wire text.
+var errEmptyName = errors.New("Invalid zero-length identifier")
+
+// problem is a refusal: what a client is told instead of a log. This file is
+// the one table from faults to statuses and bodies.
+type problem struct {
+	status     int
+	body       []byte
+	retryAfter int          // seconds; 0: no such header
+	known      bool         // electric-internal-known-error
+	handle     shape.Handle // of a 409: the log to use instead, if there is one
+	plain      bool         // the framework-like defaults: no content type, no CORS
+}
+
+func (p *problem) Error() string { return string(p.body) }
+
+// messageBody is the body of most refusals.
+type messageBody struct {
+	Message string              `json:"message"`
+	Errors  map[string][]string `json:"errors,omitempty"`
+}
+
+func invalidFields(faults map[string][]string) *problem {
+	return &problem{
+		status: http.StatusBadRequest,
+		body:   encode(messageBody{Message: "Invalid request", Errors: faults}),
+	}
+}
+
+func invalid(field, msg string) *problem {
+	return invalidFields(map[string][]string{field: {msg}})
+}
+
+// refuse is a refusal with a message and, if it helps, a time to try again.
+func refuse(status int, msg string, retryAfter int) *problem {
+	return &problem{status: status, body: encode(messageBody{Message: msg}), retryAfter: retryAfter}
+}
+
+// mustRefetch tells a client to start over, with the log of handle if there is
+// one. The reason is for people: clients do not look at the body.
+func mustRefetch(handle shape.Handle, reason shape.Reason) *problem {
+	type headers struct {
+		Control string       `json:"control"`
+		Reason  shape.Reason `json:"reason,omitempty"`
+	}
+	type message struct {
+		Headers headers `json:"headers"`
+	}
+	return &problem{
+		status: http.StatusConflict,
+		body:   encode([]message{{headers{"must-refetch", reason}}}),
+		handle: handle,
+	}
+}
+
+// noTable is what a client sees of ErrNoTable.
+func noTable(schema, name string) *problem {
+	return invalid("table", `Table "`+schema+`"."`+name+`" does not exist. If the table name contains capitals or special characters you must quote it.`)
+}
+
+func unreachable() *problem {
+	return refuse(http.StatusServiceUnavailable, "Cannot connect to the database to verify the shape. Please try again later.", 1)
+}
+
+func notReady(reason string) *problem {
+	return refuse(http.StatusServiceUnavailable, reason, 5)
+}
+
+func outOfBounds() *problem { return invalid("offset", "out of bounds for this shape") }
+
+func createFailed() *problem {
+	return refuse(http.StatusServiceUnavailable, "Failed to create shape, please retry", 1)
+}
+
+// snapshotProblem is what a client sees of first rows that could not be read.
+func snapshotProblem(err error) *problem {
+	if e, ok := errors.AsType[KnownFailure](err); ok {
+		p := refuse(http.StatusServiceUnavailable, e.ClientText(), 10)
+		p.known = true
+		return p
+	}
+	return refuse(http.StatusInternalServerError, "Unexpected error while creating snapshot", 0)
+}
+
+func deleteNotAllowed() *problem {
+	return refuse(http.StatusMethodNotAllowed, "DELETE not allowed", 0)
+}
+
+func unauthorized() *problem {
+	p := refuse(http.StatusUnauthorized, "Unauthorized - Invalid API secret", 0)
+	p.plain = true
+	return p
+}
+
+// internalError never says what happened: the log does.
+func internalError() *problem {
+	return &problem{
+		status: http.StatusInternalServerError,
+		body:   []byte(`{"error":"Internal server error"}`),
+	}
+}
+
+// encode makes JSON without escaping <, > and &: texts of SQL are full of them.
+func encode(v any) []byte {
+	var b bytes.Buffer
+	e := json.NewEncoder(&b)
+	e.SetEscapeHTML(false)
+	if err := e.Encode(v); err != nil {
+		// Only our own structs of strings come here.
+		panic("encode a refusal: " + err.Error())
+	}
+	return bytes.TrimSuffix(b.Bytes(), []byte("\n"))
+}

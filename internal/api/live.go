@@ -1,0 +1,108 @@
+package api
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"time"
+
+	"github.com/spillway-sync/spillway/internal/wal"
+)
+
+// serveLog answers a request for what comes after a place in the log.
+func (v *visit) serveLog(after wal.Offset) error {
+	tail := v.sh.Tail()
+	if tail.Less(after) {
+		// Beyond the end: perhaps after a crash the replay has not come as far
+		// yet as what was readable before.
+		var err error
+		_, tail, _, err = v.await(v.cfg.LongPollTimeout/2, func(tail wal.Offset) bool { return !tail.Less(after) })
+		switch {
+		case err != nil:
+			return err
+		case tail.Less(after):
+			return outOfBounds()
+		}
+	}
+	if v.req.live && tail == after {
+		return v.hold(after)
+	}
+	return v.sendLog(after)
+}
+
+// hold waits for something to happen behind the end of the log.
+func (v *visit) hold(after wal.Offset) error {
+	p := &page{handle: v.sh.Handle(), offset: after.String(), upToDate: true}
+	if v.notModified(v.req, v.def, p) {
+		return nil
+	}
+	seen, tail, over, err := v.await(v.cfg.LongPollTimeout, func(tail wal.Offset) bool { return tail != after })
+	switch {
+	case err != nil:
+		return err
+	case tail.Less(after):
+		return mustRefetch("", "") // a log never goes back: it is another one
+	case after.Less(tail):
+		return v.sendLog(after)
+	case over == timedOut:
+		if reason := v.down(); reason != "" {
+			return refuse(http.StatusServiceUnavailable, reason, 10)
+		}
+	}
+	v.sendNoData(seen, tail)
+	return nil
+}
+
+// ending says what ended a wait.
+type ending uint8
+
+const (
+	satisfied ending = iota
+	timedOut
+	stopping
+)
+
+// await waits until enough is content with the tail, the limit is over or the
+// server stops, and returns the last it saw. The error is that of a removed
+// shape, or of a client that left. What it returns is always read after it
+// signed up for the next change, so none can fall in between.
+func (v *visit) await(limit time.Duration, enough func(tail wal.Offset) bool) (seen wal.LSN, tail wal.Offset, end ending, err error) {
+	var timeout <-chan time.Time
+	for {
+		changed := v.sh.Changed()
+		if err := v.gone(); err != nil {
+			return 0, wal.Offset{}, end, err
+		}
+		// Seen comes first: everything up to it is then at or before tail.
+		seen = v.sh.Seen()
+		tail = v.sh.Tail()
+		if end != satisfied || enough(tail) {
+			return seen, tail, end, nil
+		}
+		if timeout == nil {
+			timer := time.NewTimer(limit)
+			defer timer.Stop()
+			timeout = timer.C
+		}
+		select {
+		case <-changed:
+		case <-timeout:
+			end = timedOut
+		case <-v.cfg.Stopping:
+			end = stopping
+		case <-v.r.Context().Done():
+			return 0, wal.Offset{}, end, context.Cause(v.r.Context())
+		}
+	}
+}
+
+// down returns why the service is not active at this moment, or "".
+func (v *visit) down() string {
+	now, cancel := context.WithCancel(v.r.Context())
+	cancel()
+	err := v.src.Ready(now)
+	if n, ok := errors.AsType[*NotReady](err); ok {
+		return n.Reason
+	}
+	return ""
+}
