@@ -41,11 +41,11 @@ func key(kind byte, n uint64) []byte {
 
 func factKey(name string) []byte { return append([]byte{kindFact}, name...) }
 
-func keyNumber(k []byte) (uint64, bool) {
-	if len(k) != 9 {
+func readNumber(b []byte) (uint64, bool) {
+	if len(b) != 8 {
 		return 0, false
 	}
-	return binary.BigEndian.Uint64(k[1:]), true
+	return binary.BigEndian.Uint64(b), true
 }
 
 func openCatalogue(o *Options) (*pebble.DB, error) {
@@ -179,4 +179,41 @@ func (r *Registry) inlineSnapshot(s *Shape) (*shapelog.Snapshot, error) {
 		return nil, fmt.Errorf("catalogue: read first rows of shape %d: %w", s.id, err)
 	}
 	return shapelog.DecodeInline(s.id, own)
+}
+
+// trimTombstones forgets the tombstones of the lowest IDs once there are a tenth
+// more than are kept. The one with the greatest ID stays: that is how Open knows
+// which IDs were used.
+func (r *Registry) trimTombstones() error {
+	r.mu.Lock()
+	n := r.nTombs - keepTombstones
+	if n <= keepTombstones/10 || r.trimming {
+		r.mu.Unlock()
+		return nil
+	}
+	r.trimming = true
+	r.mu.Unlock()
+
+	trimmed, err := r.dropTombstones(n)
+	r.mu.Lock()
+	r.trimming = false
+	r.nTombs -= trimmed
+	r.mu.Unlock()
+	return err
+}
+
+var errEnough = errors.New("enough")
+
+func (r *Registry) dropTombstones(n int) (dropped int, err error) {
+	err = r.scan(kindTomb, func(k, _ []byte) error {
+		if dropped == n {
+			return errEnough
+		}
+		dropped++
+		return r.db.Delete(append([]byte{kindTomb}, k...), pebble.NoSync)
+	})
+	if errors.Is(err, errEnough) {
+		err = nil
+	}
+	return dropped, err
 }

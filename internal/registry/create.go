@@ -1,6 +1,7 @@
 package registry
 
 import (
+	"errors"
 	"fmt"
 	"time"
 
@@ -124,9 +125,8 @@ func (r *Registry) Remove(s *Shape, reason shape.Reason) error {
 	if m.err != nil {
 		return m.err
 	}
-	r.trimTombstones()
-	if m.err = r.log.Delete(s.id); m.err != nil {
-		m.err = fmt.Errorf("remove shape %d: it is gone, but %w", s.id, m.err)
+	if err := errors.Join(r.trimTombstones(), r.log.Delete(s.id)); err != nil {
+		m.err = fmt.Errorf("remove shape %d: it is gone, but %w", s.id, err)
 	}
 	return m.err
 }

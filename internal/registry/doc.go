@@ -23,6 +23,7 @@
 //
 // Files: registry.go open, find, list · create.go create and remove · shape.go
 // one shape: tail, waiters · first.go its first rows · read.go its log ·
-// record.go the catalogue's records · catalogue.go the catalogue · facts.go
-// what the engine must remember · handle.go names for shapes.
+// record.go what the catalogue stores · catalogue.go keys and writes · load.go
+// Open's reading of it · facts.go what the engine must remember · handle.go
+// names for shapes.
 package registry

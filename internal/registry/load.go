@@ -1,5 +1,316 @@
 package registry
 
-func (r *Registry) load() error { return nil }
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
 
-func (r *Registry) trimTombstones() {}
+	"github.com/cockroachdb/pebble/v2"
+
+	"github.com/spillway-sync/spillway/internal/expr"
+	"github.com/spillway-sync/spillway/internal/shape"
+	"github.com/spillway-sync/spillway/internal/wal"
+)
+
+// loading is what Open needs besides the registry itself.
+type loading struct {
+	r       *Registry
+	log     *slog.Logger
+	now     int64 // µs since 1970
+	tables  map[uint64]*loadedTable
+	columns map[string][]int // lists of columns, shared by the shapes that have the same
+	bury    []Tombstone
+	orphans [][]byte // keys that belong to nothing
+}
+
+type loadedTable struct {
+	*table
+	cols []expr.Column // for expr.Compile
+	used bool
+}
+
+// load fills the registry from the catalogue and the shape logs.
+func (r *Registry) load(log *slog.Logger) error {
+	if log == nil {
+		log = slog.New(slog.DiscardHandler)
+	}
+	l := &loading{
+		r: r, log: log, now: time.Now().UnixMicro(),
+		tables: map[uint64]*loadedTable{}, columns: map[string][]int{},
+	}
+	for _, step := range []func() error{
+		r.checkVersion, l.facts, l.readTables, l.tombstones, l.shapes, l.clean, l.tails,
+	} {
+		if err := step(); err != nil {
+			return err
+		}
+	}
+	if err := r.trimTombstones(); err != nil {
+		return err
+	}
+	err := r.log.Sweep(func(id shape.ID) bool { return r.byID[id] != nil })
+	if err != nil {
+		return fmt.Errorf("open catalogue: %w", err)
+	}
+	return nil
+}
+
+// checkVersion refuses a catalogue of another format, and marks a new one.
+func (r *Registry) checkVersion() error {
+	v, closer, err := r.db.Get([]byte{kindVersion})
+	if errors.Is(err, pebble.ErrNotFound) {
+		return r.commit("begin", func(b *pebble.Batch) error {
+			return b.Set([]byte{kindVersion}, []byte(formatVersion), nil)
+		})
+	}
+	if err != nil {
+		return fmt.Errorf("catalogue: read version: %w", err)
+	}
+	if string(v) != formatVersion {
+		err = fmt.Errorf("catalogue: its format is %q, this program knows %q", v, formatVersion)
+	}
+	return errors.Join(err, closer.Close())
+}
+
+// scan hands all keys of one kind, without the kind, and their values to f.
+func (r *Registry) scan(kind byte, f func(k, v []byte) error) (err error) {
+	it, err := r.db.NewIter(&pebble.IterOptions{LowerBound: []byte{kind}, UpperBound: []byte{kind + 1}})
+	if err != nil {
+		return fmt.Errorf("read catalogue: %w", err)
+	}
+	defer func() {
+		if cerr := it.Close(); cerr != nil {
+			err = errors.Join(err, fmt.Errorf("read catalogue: %w", cerr))
+		}
+	}()
+	for ok := it.First(); ok; ok = it.Next() {
+		v, err := it.ValueAndErr()
+		if err != nil {
+			return fmt.Errorf("read catalogue: %w", err)
+		}
+		if err := f(it.Key()[1:], v); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// scanNumbers is scan for the kinds whose keys are numbers.
+func (r *Registry) scanNumbers(kind byte, f func(n uint64, v []byte) error) error {
+	return r.scan(kind, func(k, v []byte) error {
+		n, ok := readNumber(k)
+		if !ok {
+			return fmt.Errorf("catalogue: key %q%x is damaged", kind, k)
+		}
+		return f(n, v)
+	})
+}
+
+func (l *loading) facts() error {
+	return l.r.scan(kindFact, func(k, v []byte) error {
+		l.r.facts[string(k)] = append([]byte{}, v...)
+		return nil
+	})
+}
+
+func (l *loading) readTables() error {
+	return l.r.scanNumbers(kindTable, func(n uint64, v []byte) error {
+		var rec tableRecord
+		if err := decode("table", v, &rec); err != nil {
+			return err
+		}
+		t := &loadedTable{table: &table{number: n, t: rec.table(), durable: true}}
+		for i := range t.t.Columns {
+			t.cols = append(t.cols, t.t.Columns[i].Column)
+		}
+		// Encoded anew: this program may write a field that the record lacks.
+		encoded, err := encodeTable(t.t)
+		if err != nil {
+			return err
+		}
+		l.tables[n] = t
+		l.r.tables[string(encoded)] = t.table
+		l.r.nextTable = max(l.r.nextTable, n+1)
+		return nil
+	})
+}
+
+func (l *loading) tombstones() error {
+	return l.r.scanNumbers(kindTomb, func(n uint64, _ []byte) error {
+		l.r.nTombs++
+		l.r.nextID = max(l.r.nextID, shape.ID(n)+1)
+		return nil
+	})
+}
+
+// shapes walks over shape records and live records side by side.
+func (l *loading) shapes() (err error) {
+	live, err := l.r.db.NewIter(&pebble.IterOptions{LowerBound: []byte{kindLive}, UpperBound: []byte{kindLive + 1}})
+	if err != nil {
+		return fmt.Errorf("read catalogue: %w", err)
+	}
+	defer func() {
+		if cerr := live.Close(); cerr != nil {
+			err = errors.Join(err, fmt.Errorf("read catalogue: %w", cerr))
+		}
+	}()
+	live.First()
+	// next returns the live record of shape n; those before it have no shape.
+	next := func(n uint64) (rec []byte, err error) {
+		for ; live.Valid(); live.Next() {
+			m, ok := readNumber(live.Key()[1:])
+			if ok && m > n {
+				break
+			}
+			if ok && m == n {
+				return live.ValueAndErr()
+			}
+			l.orphan(live.Key())
+		}
+		return nil, live.Error()
+	}
+	err = l.r.scanNumbers(kindShape, func(n uint64, v []byte) error {
+		l.r.nextID = max(l.r.nextID, shape.ID(n)+1)
+		rec, err := next(n)
+		if err != nil {
+			return fmt.Errorf("read catalogue: %w", err)
+		}
+		if err := l.shape(shape.ID(n), v, rec); err != nil {
+			return err
+		}
+		if rec != nil { // valid up to here
+			live.Next()
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	for ; live.Valid(); live.Next() {
+		l.orphan(live.Key())
+	}
+	return live.Error()
+}
+
+// orphan notes the live record at k, and what goes with it, for deletion.
+func (l *loading) orphan(k []byte) {
+	rows := append([]byte{kindRows}, k[1:]...)
+	l.orphans = append(l.orphans, append([]byte{}, k...), rows)
+}
+
+// shape loads one shape; live is nil if its first rows were not complete.
+func (l *loading) shape(id shape.ID, rec, live []byte) error {
+	var sr shapeRecord
+	if err := decode("shape", rec, &sr); err != nil {
+		return err
+	}
+	t := l.tables[sr.Table]
+	if t == nil {
+		return fmt.Errorf("catalogue: shape %d is on table %d, which is missing", id, sr.Table)
+	}
+	reason := shape.ReasonRestart
+	if live != nil {
+		var lr liveRecord
+		if err := decode("live shape", live, &lr); err != nil {
+			return err
+		}
+		def, err := l.def(&sr, t)
+		if err == nil {
+			l.add(id, &sr, &lr, def, def.Key())
+			t.used = true
+			return nil
+		}
+		l.log.Warn("shape's definition cannot be read any more", "handle", string(sr.Handle), "err", err)
+		reason = shape.ReasonEvaluation
+	}
+	l.bury = append(l.bury, Tombstone{
+		ID: id, Handle: sr.Handle, Schema: t.t.Schema, Table: t.t.Name, Where: sr.Where,
+		Reason: reason, Created: sr.Created, Removed: l.now,
+	})
+	return nil
+}
+
+func (l *loading) def(sr *shapeRecord, t *loadedTable) (*shape.Def, error) {
+	d := &shape.Def{
+		Table: t.t, Columns: sr.Columns, AllColumns: sr.AllColumns,
+		Replica: sr.Replica, Log: sr.Log,
+	}
+	for _, c := range d.Columns {
+		if c < 0 || c >= len(t.cols) {
+			return nil, fmt.Errorf("column %d of %d", c, len(t.cols))
+		}
+	}
+	list, err := json.Marshal(d.Columns)
+	if err != nil {
+		return nil, err
+	}
+	if same, ok := l.columns[string(list)]; ok {
+		d.Columns = same
+	} else {
+		l.columns[string(list)] = d.Columns
+	}
+	if sr.Where != "" {
+		if d.Where, err = expr.Compile(sr.Where, nil, t.cols); err != nil {
+			return nil, err
+		}
+	}
+	return d, nil
+}
+
+func (l *loading) add(id shape.ID, sr *shapeRecord, lr *liveRecord, def *shape.Def, key string) {
+	s := &Shape{
+		reg: l.r, def: def, key: key, handle: sr.Handle, id: id,
+		start: sr.Start, created: sr.Created,
+		state: Live, chunks: int32(lr.Chunks), tail: wal.AfterSnapshot,
+		sees: &wal.Snapshot{Xmin: lr.Xmin, Xmax: lr.Xmax, Xip: lr.Xip, Until: lr.Until},
+	}
+	s.used.Store(l.now)
+	l.r.byID[id] = s
+	l.r.byKey[s.key] = s
+	l.r.nLive++
+}
+
+// clean removes what must not live on, in one batch.
+func (l *loading) clean() error {
+	var drop [][]byte
+	drop = append(drop, l.orphans...)
+	for n, t := range l.tables {
+		if !t.used {
+			drop = append(drop, key(kindTable, n))
+			t.durable = false // written again by the next shape on it
+		}
+	}
+	if len(drop)+len(l.bury) == 0 {
+		return nil
+	}
+	l.r.nTombs += len(l.bury)
+	return l.r.commit("clean up", func(b *pebble.Batch) error {
+		for _, k := range drop {
+			if err := b.Delete(k, nil); err != nil {
+				return err
+			}
+		}
+		for _, t := range l.bury {
+			if err := bury(b, t); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+// tails asks the shape logs how far each shape has come.
+func (l *loading) tails() error {
+	err := l.r.log.Cursors(func(id shape.ID, _ shape.Epoch, c shape.Cursor) error {
+		if s := l.r.byID[id]; s != nil {
+			s.Publish(c.Tail, max(c.Pos, 1)-1)
+		}
+		return nil
+	})
+	if err != nil {
+		return fmt.Errorf("open catalogue: %w", err)
+	}
+	return nil
+}

@@ -30,6 +30,7 @@ type columnRecord struct {
 	Type          typeRecord `json:"type"`
 	Bytewise      bool       `json:"bytewise,omitempty"`
 	Deterministic bool       `json:"deterministic,omitempty"`
+	Case          uint8      `json:"case,omitempty"`
 	Num           int16      `json:"num"`
 	TypMod        int32      `json:"typmod"`
 	NotNull       bool       `json:"not_null,omitempty"`
@@ -43,6 +44,7 @@ type typeRecord struct {
 	Name  string   `json:"name"`
 	Base  uint32   `json:"base"`
 	Array bool     `json:"array,omitempty"`
+	Row   bool     `json:"row,omitempty"`
 	Enum  []string `json:"enum,omitempty"`
 }
 
@@ -94,9 +96,9 @@ func recordTable(t *shape.Table) tableRecord {
 			Name: c.Name,
 			Type: typeRecord{
 				OID: c.Type.OID, Name: c.Type.Name, Base: c.Type.Base,
-				Array: c.Type.Array, Enum: c.Type.Enum,
+				Array: c.Type.Array, Row: c.Type.Row, Enum: c.Type.Enum,
 			},
-			Bytewise: c.Bytewise, Deterministic: c.Deterministic,
+			Bytewise: c.Bytewise, Deterministic: c.Deterministic, Case: uint8(c.Case),
 			Num: c.Num, TypMod: c.TypMod, NotNull: c.NotNull,
 			Generated: c.Generated, Dims: c.Dims, SchemaType: c.SchemaType,
 		}
@@ -117,9 +119,9 @@ func (r *tableRecord) table() *shape.Table {
 				Name: c.Name,
 				Type: expr.Type{
 					OID: c.Type.OID, Name: c.Type.Name, Base: c.Type.Base,
-					Array: c.Type.Array, Enum: c.Type.Enum,
+					Array: c.Type.Array, Row: c.Type.Row, Enum: c.Type.Enum,
 				},
-				Bytewise: c.Bytewise, Deterministic: c.Deterministic,
+				Bytewise: c.Bytewise, Deterministic: c.Deterministic, Case: expr.Case(c.Case),
 			},
 			Num: c.Num, TypMod: c.TypMod, NotNull: c.NotNull,
 			Generated: c.Generated, Dims: c.Dims, SchemaType: c.SchemaType,

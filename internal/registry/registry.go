@@ -88,7 +88,7 @@ func Open(o Options) (*Registry, error) {
 		facts:    map[string][]byte{},
 		nextID:   1,
 	}
-	if err := r.load(); err != nil {
+	if err := r.load(o.Logger); err != nil {
 		_ = db.Close() // the first error counts
 		return nil, err
 	}

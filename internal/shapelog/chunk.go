@@ -10,7 +10,7 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 )
 
-// copyBytes is the size of a reader's buffer for files.
+// copyBytes is the size of the buffers between files and memory.
 const copyBytes = 256 << 10
 
 var copyBuffers = sync.Pool{New: func() any { return new([copyBytes]byte) }}
@@ -144,8 +144,8 @@ func (c Chunk) WriteTo(ctx context.Context, w io.Writer, flush func()) (n int64,
 		}
 		if n < v.flushed {
 			if file == nil {
-				if file, err = c.s.log.fs.Open(c.s.log.chunkPath(c.s.id, c.k), vfs.SequentialReadsOption); err != nil {
-					return n, fmt.Errorf("read snapshot of shape %d: %w", c.s.id, err)
+				if file, err = c.open(); err != nil {
+					return n, err
 				}
 			}
 			m, err := copyFile(ctx, w, file, n, v.flushed)
@@ -179,6 +179,17 @@ func (c Chunk) WriteTo(ctx context.Context, w io.Writer, flush func()) (n int64,
 			return n, ctx.Err()
 		}
 	}
+}
+
+func (c Chunk) open() (vfs.File, error) {
+	f, err := c.s.log.fs.Open(c.s.log.chunkPath(c.s.id, c.k), vfs.SequentialReadsOption)
+	if err == nil {
+		return f, nil
+	}
+	if failed := c.s.Err(); failed != nil { // that is why the file is gone
+		return nil, failed
+	}
+	return nil, fmt.Errorf("read snapshot of shape %d: %w", c.s.id, err)
 }
 
 // copyFile copies the file's bytes from off up to end. sendfile is not used: it

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"os"
 	"strconv"
 	"sync"
 	"sync/atomic"
@@ -228,13 +229,32 @@ func (l *Log) snapDir(id shape.ID) string {
 	return l.fs.PathJoin(l.snaps, strconv.FormatUint(uint64(id), 10))
 }
 
-// makeDir makes dir and makes it durable: a directory's name is safe only when
-// its parent was synced.
+// makeDir makes dir and what is missing above it, and makes that durable: a
+// directory's name is safe only when its parent was synced.
 func makeDir(fs vfs.FS, dir string) error {
+	var parents []string
+	for d := dir; ; {
+		if _, err := fs.Stat(d); err == nil {
+			break
+		} else if !errors.Is(err, os.ErrNotExist) {
+			return fmt.Errorf("make %s: %w", dir, err)
+		}
+		parent := fs.PathDir(d)
+		parents = append(parents, parent)
+		if parent == d {
+			break
+		}
+		d = parent
+	}
 	if err := fs.MkdirAll(dir, 0o755); err != nil {
 		return fmt.Errorf("make %s: %w", dir, err)
 	}
-	return syncDir(fs, fs.PathDir(dir))
+	for _, p := range parents {
+		if err := syncDir(fs, p); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func syncDir(fs vfs.FS, dir string) error {

@@ -219,7 +219,7 @@ func (s *Snapshot) write(k int, c *chunk) error {
 	}
 	// The writer alone changes tail and closed, so it may read them unlocked.
 	data := c.tail
-	if _, err := s.file.Write(data); err != nil {
+	if err := writeCopy(s.file, data); err != nil {
 		return err
 	}
 	var fresh []byte
@@ -237,6 +237,21 @@ func (s *Snapshot) write(k int, c *chunk) error {
 	err = errors.Join(err, s.file.Close())
 	s.file = nil
 	return err
+}
+
+// writeCopy writes data through a buffer: a vfs file may change the bytes that
+// it is given, and readers hold these.
+func writeCopy(f vfs.File, data []byte) error {
+	buf := copyBuffers.Get().(*[copyBytes]byte)
+	defer copyBuffers.Put(buf)
+	for len(data) > 0 {
+		n := copy(buf[:], data)
+		if _, err := f.Write(buf[:n]); err != nil {
+			return err
+		}
+		data = data[n:]
+	}
+	return nil
 }
 
 // fail gives the snapshot up from the writer's side, even one that seemed

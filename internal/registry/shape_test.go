@@ -1,0 +1,242 @@
+package registry
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"runtime"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/cockroachdb/pebble/v2/vfs"
+
+	"github.com/spillway-sync/spillway/internal/shape"
+	"github.com/spillway-sync/spillway/internal/shapelog"
+	"github.com/spillway-sync/spillway/internal/wal"
+)
+
+func TestRemoveWakesAll(t *testing.T) {
+	h := open(t, vfs.NewMem())
+	defer h.close(t)
+	s := create(t, h, where(t, ""), 5)
+	changed, ready := s.Changed(), s.Ready()
+	var wg sync.WaitGroup
+	for range 5 { // together: one tombstone
+		wg.Go(func() {
+			if err := h.Remove(s, shape.ReasonDeleted); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	<-changed
+	<-ready
+	wg.Wait()
+	<-s.Changed()
+	if reason, gone := s.Removed(); !gone || reason != shape.ReasonDeleted {
+		t.Errorf("removed: %q %v", reason, gone)
+	}
+	if err := s.SnapshotErr(); !errors.Is(err, ErrRemoved) {
+		t.Errorf("snapshot error %v", err)
+	}
+	if _, err := s.ReadLog(wal.AfterSnapshot, nil); !errors.Is(err, ErrRemoved) {
+		t.Errorf("read: %v", err)
+	}
+	if h.Find(s.Key()) != nil || h.ByHandle(s.Handle()) != nil || h.ByID(s.ID()) != nil || h.Len() != 0 {
+		t.Error("it is still found")
+	}
+	if c := h.Counts(); c != (Counts{0, 0, 1}) {
+		t.Errorf("counts %+v", c)
+	}
+	check(t, h.Remove(s, shape.ReasonSchema))
+	again, created, err := h.Create(where(t, ""), 6)
+	if err != nil || !created || again.Handle() == s.Handle() {
+		t.Errorf("created again: %v %v", created, err)
+	}
+}
+
+func TestRemoveDuringSnapshot(t *testing.T) {
+	h := open(t, vfs.NewMem())
+	defer h.close(t)
+	s := create(t, h, where(t, ""), 5)
+	snap := h.log.NewSnapshot(s.ID(), 1<<20)
+	check(t, s.SetSnapshot(sees, snap))
+	check(t, snap.Append(make([]byte, 100_000)))
+	ended := make(chan error)
+	go func() {
+		_, err := snap.Chunk(0).WriteTo(t.Context(), &bytes.Buffer{}, nil)
+		ended <- err
+	}()
+	check(t, h.Remove(s, shape.ReasonDeleted))
+	if err := <-ended; !errors.Is(err, ErrRemoved) {
+		t.Errorf("reader: %v", err)
+	}
+	if err := snap.Append([]byte("x")); !errors.Is(err, ErrRemoved) {
+		t.Errorf("writer: %v", err)
+	}
+}
+
+var errBoom = errors.New("boom")
+
+func TestFail(t *testing.T) {
+	h := open(t, vfs.NewMem())
+	defer h.close(t)
+	s := create(t, h, where(t, ""), 5)
+	if _, err := s.Snapshot(); err == nil {
+		t.Error("first rows before there are any")
+	}
+	ready := s.Ready()
+	s.Fail(errBoom)
+	s.Fail(errors.New("later"))
+	<-ready
+	if err := s.SnapshotErr(); !errors.Is(err, errBoom) {
+		t.Error(err)
+	}
+	if _, err := s.Snapshot(); !errors.Is(err, errBoom) {
+		t.Error(err)
+	}
+	if err := s.SetSnapshot(sees, nil); err == nil {
+		t.Error("a failed shape takes a snapshot")
+	}
+	check(t, h.Remove(s, shape.ReasonSnapshot))
+	if err := s.SnapshotErr(); !errors.Is(err, errBoom) {
+		t.Errorf("after the removal: %v", err)
+	}
+}
+
+func TestPublish(t *testing.T) {
+	h := open(t, vfs.NewMem())
+	defer h.close(t)
+	s := create(t, h, where(t, ""), 5)
+	write := func(off wal.Offset, json string, boundary bool) {
+		t.Helper()
+		b := h.log.NewBatch()
+		check(t, b.Append(s.ID(), shapelog.Entry{Offset: off, JSON: []byte(json), Boundary: boundary}))
+		check(t, b.Commit())
+	}
+	read := func(after wal.Offset, body string, end wal.Offset, upToDate bool) {
+		t.Helper()
+		p, err := s.ReadLog(after, []byte("["))
+		check(t, err)
+		if string(p.Body) != "["+body || p.End != end || p.UpToDate != upToDate {
+			t.Fatalf("after %v: %s, end %v, up to date %v; want %s, %v, %v", after, p.Body, p.End, p.UpToDate, body, end, upToDate)
+		}
+	}
+	var none wal.Offset
+	read(none, "", wal.AfterSnapshot, true)
+	read(wal.AfterSnapshot, "", wal.AfterSnapshot, true)
+	changed := s.Changed()
+	one, two, three := wal.Offset{Tx: 10}, wal.Offset{Tx: 10, Op: 2}, wal.Offset{Tx: 20}
+	write(one, "1", true)
+	write(two, "2", false)
+	write(three, "3", true)
+	read(none, "", wal.AfterSnapshot, true) // not published
+	select {
+	case <-changed:
+		t.Fatal("woken without a new tail")
+	default:
+	}
+	s.Publish(two, 10)
+	<-changed
+	changed = s.Changed()
+	read(none, "1", one, false)
+	read(one, "2", two, true)
+	read(two, "", two, true)
+	read(three, "", three, false) // beyond the tail
+	s.Publish(one, 5)             // late and low
+	if s.Tail() != two || s.Seen() != 10 {
+		t.Fatalf("tail %v, seen %v", s.Tail(), s.Seen())
+	}
+	select {
+	case <-changed:
+		t.Fatal("woken by a lower tail")
+	default:
+	}
+	s.Publish(three, 20)
+	<-changed
+	read(wal.Offset{Tx: 10, Op: 1}, "2,3", three, true) // ends with the chunk, and is the tail
+
+	s.Publish(wal.Offset{Tx: 30}, 30) // nothing was written
+	if _, err := s.ReadLog(three, nil); err == nil {
+		t.Error("a hole is not noticed")
+	}
+}
+
+func TestSeen(t *testing.T) {
+	h := open(t, vfs.NewMem())
+	defer h.close(t)
+	s := create(t, h, where(t, ""), 5)
+	if s.Seen() != 0 {
+		t.Fatal(s.Seen())
+	}
+	var p Progress
+	s.SetProgress(&p)
+	if s.Seen() != 0 {
+		t.Fatal(s.Seen())
+	}
+	p.Advance(100)
+	p.Advance(90)
+	if s.Seen() != 99 {
+		t.Fatal(s.Seen())
+	}
+	s.Publish(wal.Offset{Tx: 110}, 110)
+	if s.Seen() != 110 {
+		t.Fatal(s.Seen())
+	}
+	p.Advance(120)
+	if s.Seen() != 119 {
+		t.Fatal(s.Seen())
+	}
+}
+
+func TestTouch(t *testing.T) {
+	h := open(t, vfs.NewMem())
+	defer h.close(t)
+	s := create(t, h, where(t, ""), 1)
+	if s.LastUsed() != s.Created() {
+		t.Error("a new shape was used at another time than it was made")
+	}
+	now := time.UnixMicro(1 << 50)
+	s.Touch(now)
+	if !s.LastUsed().Equal(now) {
+		t.Error(s.LastUsed())
+	}
+}
+
+const idleShapeBudget = 600
+
+func TestIdleShapeBudget(t *testing.T) {
+	const n = 100_000
+	h := open(t, vfs.NewMem())
+	defer h.close(t)
+	heap := func() uint64 {
+		runtime.GC()
+		runtime.GC()
+		var m runtime.MemStats
+		runtime.ReadMemStats(&m)
+		return m.HeapAlloc
+	}
+	l := &loading{r: h.Registry}
+	def := where(t, "")
+	defs := make([]*shape.Def, n)
+	for i := range defs {
+		d := *def
+		defs[i] = &d
+	}
+	rec := shapeRecord{Start: 1, Created: time.Now().UnixMicro()}
+	before := heap()
+	for i, d := range defs {
+		rec.Handle = newHandle(shape.ID(i), rec.Created)
+		l.add(shape.ID(i), &rec, &liveRecord{Xmin: 1, Xmax: 1, Until: 1}, d, fmt.Sprintf("%d%s", i, d.Key()))
+	}
+	each := (heap() - before) / n
+	t.Logf("%d bytes a shape; its key has %d", each, len(def.Key()))
+	if each > idleShapeBudget {
+		t.Errorf("%d bytes a shape, budget %d", each, idleShapeBudget)
+	}
+	runtime.KeepAlive(defs)
+	if got := slices.Collect(h.All()); len(got) != n || got[0].ID() != 0 || got[n-1].ID() != n-1 {
+		t.Errorf("%d shapes listed", len(got))
+	}
+}
