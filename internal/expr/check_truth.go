@@ -163,14 +163,10 @@ func (c *checker) in(a *astIn) (node, error) {
 	if arms == nil {
 		open = a.list
 	}
-	for i, e := range open {
+	for _, e := range open {
 		eq, err := c.binary(a, "=", a.arg, e)
 		if err != nil {
 			return nil, err
-		}
-		if i == 0 && len(open) == 1 && len(arms) == 0 {
-			arms = []node{eq}
-			break
 		}
 		arms = append(arms, eq)
 	}
@@ -205,29 +201,45 @@ func (c *checker) inConstants(a *astIn, arg node, fixed []node) ([]node, error) 
 	if !ok || common.kind == kindOther {
 		return nil, nil
 	}
-	var arms []node
-	in := &inList{}
-	for _, n := range fixed {
+	pairs := make([]*operation, len(fixed))
+	for i, n := range fixed {
 		n, err := c.coerce(n, common)
 		if err != nil {
 			return nil, err
 		}
-		n, err = c.apply(a, "=", arg, n)
-		if err != nil {
+		if n, err = c.apply(a, "=", arg, n); err != nil {
 			return nil, err
 		}
-		eq := n.(*operation)
+		pairs[i] = n.(*operation)
+		fixed[i] = pairs[i].r
+	}
+	if left := pairs[0].l; !left.typeOf().same(arg.typeOf()) {
+		// The operator wanted a cast of arg: int8 IN (two float4s) compares as
+		// float8. Reading the canonical text, with that cast written out, would
+		// bring the constants to the new common type; so do it now. It changes
+		// nothing else, as the operator widens them in the same way.
+		return c.inConstants(a, left, fixed)
+	}
+	return inArms(pairs), nil
+}
+
+// inArms makes one list of the comparisons with constants, and puts those with
+// other things that read no column behind it.
+func inArms(pairs []*operation) []node {
+	in := &inList{op: pairs[0].op, arg: pairs[0].l}
+	var others []node
+	for _, eq := range pairs {
 		if k, ok := eq.r.(*constant); ok {
-			in.op, in.arg, in.list = eq.op, eq.l, append(in.list, k)
+			in.list = append(in.list, k)
 		} else {
-			arms = append(arms, eq)
+			others = append(others, eq)
 		}
 	}
-	switch {
-	case len(in.list) > 1:
-		arms = append([]node{in}, arms...)
-	case len(in.list) == 1:
-		arms = append([]node{&operation{in.op, in.arg, in.list[0]}}, arms...)
+	switch len(in.list) {
+	case 0:
+		return others
+	case 1:
+		return append([]node{&operation{in.op, in.arg, in.list[0]}}, others...)
 	}
-	return arms, nil
+	return append([]node{in}, others...)
 }

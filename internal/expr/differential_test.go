@@ -1,0 +1,305 @@
+package expr_test
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"math/rand/v2"
+	"strings"
+	"testing"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+
+	"github.com/spillway-sync/spillway/internal/expr"
+	"github.com/spillway-sync/spillway/internal/pgtest"
+	"github.com/spillway-sync/spillway/internal/wal"
+)
+
+var (
+	seed   = flag.Uint64("expr.seed", 1, "seed of the differential test")
+	rounds = flag.Int("expr.clauses", 900, "clauses of the differential test")
+)
+
+func TestMain(m *testing.M) { pgtest.Main(m) }
+
+// oracle is a Postgres with a table of edge values.
+type oracle struct {
+	t    testing.TB
+	conn *pgx.Conn
+	cols []expr.Column
+	rows []wal.Tuple // without id
+}
+
+// testColumns are the columns of the oracle's table, two of most types.
+var testColumns = []struct{ name, decl, family string }{
+	{"b", "bool", "bool"}, {"b2", "bool", "bool"},
+	{"i2", "int2", "number"}, {"i4", "int4", "number"}, {"i4b", "int4", "number"}, {"i8", "int8", "number"},
+	{"n", "numeric", "number"}, {"n2", "numeric", "number"},
+	{"f4", "float4", "number"}, {"f8", "float8", "number"}, {"f8b", "float8", "number"},
+	{"dom", "posint", "number"},
+	{"t", `text collate "C.utf8"`, "string"}, {"t2", `text collate "C.utf8"`, "string"},
+	{"v", `varchar(20) collate "C.utf8"`, "string"},
+	{"c", `char(6) collate "C.utf8"`, "string"}, {"c2", `char(6) collate "C.utf8"`, "string"},
+	{"nm", "name", "string"},
+	{"u", "uuid", "uuid"}, {"u2", "uuid", "uuid"},
+	{"d", "date", "time"}, {"d2", "date", "time"},
+	{"ts", "timestamp", "time"}, {"ts2", "timestamp", "time"},
+	{"tz", "timestamptz", "zoned"}, {"tz2", "timestamptz", "zoned"},
+	{"e", "mood", "enum"}, {"e2", "mood", "enum"},
+	{"j", "jsonb", "other"}, {"p", "point", "other"}, {"r", "pair", "other"}, {"arr", "int4[]", "other"},
+}
+
+func newOracle(t testing.TB) *oracle {
+	t.Helper()
+	db := pgtest.New(t)
+	o := &oracle{t: t, conn: db.Conn()}
+	o.exec(`set datestyle = 'ISO, DMY'; set timezone = 'UTC'; set extra_float_digits = 1; set intervalstyle = 'iso_8601'`)
+	o.exec(`create type mood as enum ('sad', 'ok', 'glad', 'a b'); create type pair as (a int, b text);
+		create domain posint as int4 check (value <> 77)`)
+	decls := make([]string, len(testColumns))
+	for i, c := range testColumns {
+		decls[i] = c.name + " " + c.decl
+	}
+	o.exec("create table x (id int primary key, " + strings.Join(decls, ", ") + ")")
+	o.readColumns()
+	return o
+}
+
+func (o *oracle) exec(sql string) {
+	o.t.Helper()
+	if _, err := o.conn.PgConn().Exec(context.Background(), sql).ReadAll(); err != nil {
+		o.t.Fatalf("%v\nin: %s", err, sql)
+	}
+}
+
+// query returns output texts, nil for NULL.
+func (o *oracle) query(sql string) ([]wal.Tuple, error) {
+	results, err := o.conn.PgConn().Exec(context.Background(), sql).ReadAll()
+	if err != nil {
+		return nil, err
+	}
+	rows := make([]wal.Tuple, len(results[0].Rows))
+	for i, r := range results[0].Rows {
+		rows[i] = wal.Tuple(r)
+	}
+	return rows, nil
+}
+
+// readColumns describes the table from the catalogue.
+func (o *oracle) readColumns() {
+	rows, err := o.query(`select a.attname, t.oid, t.typname, case when t.typbasetype = 0 then t.oid else t.typbasetype end,
+		t.typelem <> 0 and t.typlen = -1, t.typtype
+		from pg_attribute a join pg_type t on t.oid = a.atttypid
+		where attrelid = 'x'::regclass and attnum > 1 order by attnum`)
+	if err != nil {
+		o.t.Fatal(err)
+	}
+	for _, r := range rows {
+		c := expr.Column{Name: string(r[0]), Bytewise: true, Deterministic: true, Case: expr.CaseUnicode}
+		fmt.Sscan(string(r[1]), &c.Type.OID)
+		fmt.Sscan(string(r[3]), &c.Type.Base)
+		c.Type.Name = string(r[2])
+		c.Type.Array = string(r[4]) == "t"
+		if c.Type.Name == "name" { // collation "C"
+			c.Case = expr.CaseASCII
+		}
+		switch string(r[5]) {
+		case "e":
+			c.Type.Enum = []string{"sad", "ok", "glad", "a b"}
+		case "c":
+			c.Type.Row = true
+		}
+		o.cols = append(o.cols, c)
+	}
+}
+
+// fill inserts n rows of random values.
+func (o *oracle) fill(g *generator, n int) {
+	var b strings.Builder
+	for id := range n {
+		fmt.Fprintf(&b, "insert into x values (%d", id)
+		for _, c := range testColumns {
+			b.WriteString(", ")
+			if g.chance(12) {
+				b.WriteString("NULL")
+				continue
+			}
+			decl, _, _ := strings.Cut(c.decl, " ")
+			b.WriteString(quote(g.value(decl)) + "::" + decl)
+		}
+		b.WriteString(");\n")
+	}
+	o.exec(b.String())
+	names := make([]string, len(testColumns))
+	for i, c := range testColumns {
+		names[i] = c.name
+	}
+	rows, err := o.query("select " + strings.Join(names, ", ") + " from x order by id")
+	if err != nil {
+		o.t.Fatal(err)
+	}
+	o.rows = rows
+}
+
+func quote(s string) string {
+	q := "'" + strings.ReplaceAll(s, "'", "''") + "'"
+	if strings.Contains(s, `\`) {
+		return " E" + strings.ReplaceAll(q, `\`, `\\`)
+	}
+	return q
+}
+
+// tally counts what the differential test did.
+type tally struct {
+	accepted, refused, pairs, failing, cautious int
+}
+
+// TestDifferential evaluates random clauses on random rows here and in Postgres.
+// Postgres is asked both for the user's text and for the canonical one.
+func TestDifferential(t *testing.T) {
+	t.Logf("seed %d: repeat with -args -expr.seed=%d", *seed, *seed)
+	g := &generator{rand.New(rand.NewPCG(*seed, 7))}
+	o := newOracle(t)
+	o.fill(g, 60)
+	var sum tally
+	for range *rounds {
+		text := g.clause(3)
+		yes, err := expr.Compile(text, nil, o.cols)
+		var refusal *expr.Error
+		if errors.As(err, &refusal) {
+			sum.refused++
+			o.checkRefusal(text, refusal)
+			continue
+		}
+		if err != nil {
+			t.Fatalf("%s: error of type %T: %v", text, err, err)
+		}
+		no, err := expr.Compile("NOT ("+text+")", nil, o.cols)
+		if err != nil {
+			t.Fatalf("NOT (%s): %v", text, err)
+		}
+		sum.accepted++
+		o.compare(text, yes, no, &sum)
+		checkCanonical(t, yes, o.cols)
+		o.checkAnchors(yes)
+	}
+	t.Logf("%d clauses accepted, %d refused; %d pairs compared; Postgres failed on %d, only we on %d",
+		sum.accepted, sum.refused, sum.pairs, sum.failing, sum.cautious)
+	if *rounds >= 900 && sum.pairs < 20000 {
+		t.Errorf("only %d pairs were compared", sum.pairs)
+	}
+	if sum.cautious*100 > sum.pairs {
+		t.Errorf("%d of %d evaluations failed that Postgres can do", sum.cautious, sum.pairs)
+	}
+}
+
+// compare evaluates one clause on all rows.
+func (o *oracle) compare(text string, yes, no *expr.Expr, sum *tally) {
+	sql := "select (" + text + "), " + yes.SQL() + " from x"
+	got, err := o.query(sql + " order by id")
+	if err == nil {
+		for i, row := range o.rows {
+			o.compareRow(text, yes, no, row, got[i], sum)
+		}
+		return
+	}
+	o.mustBeRuntime(text, yes, err)
+	for i, row := range o.rows {
+		got, err := o.query(fmt.Sprintf("%s where id = %d", sql, i))
+		if err != nil {
+			o.mustBeRuntime(text, yes, err)
+			sum.failing++
+			continue
+		}
+		o.compareRow(text, yes, no, row, got[0], sum)
+	}
+}
+
+// mustBeRuntime: Postgres may fail on a value, not on the form of a clause that
+// was accepted.
+func (o *oracle) mustBeRuntime(text string, e *expr.Expr, err error) {
+	o.t.Helper()
+	var pg *pgconn.PgError
+	const collationConflict = "42P22" // two columns with collations of their own
+	if !errors.As(err, &pg) || strings.HasPrefix(pg.Code, "42") && pg.Code != collationConflict {
+		o.t.Fatalf("accepted, but Postgres refuses: %v\nclause    %s\ncanonical %s", err, text, e.SQL())
+	}
+}
+
+func (o *oracle) compareRow(text string, yes, no *expr.Expr, row, want wal.Tuple, sum *tally) {
+	o.t.Helper()
+	sum.pairs++
+	truth := func(b []byte) string {
+		if b == nil {
+			return "NULL"
+		}
+		return string(b)
+	}
+	got := "NULL"
+	y, err := yes.Match(row)
+	n, err2 := no.Match(row)
+	switch {
+	case err != nil || err2 != nil:
+		sum.cautious++
+		return
+	case y:
+		got = "t"
+	case n:
+		got = "f"
+	}
+	if got != truth(want[0]) || got != truth(want[1]) {
+		var values []string
+		for _, i := range yes.Columns() {
+			values = append(values, fmt.Sprintf("%s = %q", o.cols[i].Name, truth(row[i])))
+		}
+		o.t.Errorf("clause    %s\ncanonical %s\nrow       %s\nhere %s, Postgres %s for the clause, %s for the canonical text",
+			text, yes.SQL(), strings.Join(values, ", "), got, truth(want[0]), truth(want[1]))
+	}
+}
+
+// checkRefusal: what is refused as malformed is refused by Postgres too.
+func (o *oracle) checkRefusal(text string, refusal *expr.Error) {
+	if !strings.Contains(refusal.Msg, "syntax error") {
+		return
+	}
+	if _, err := o.query("select (" + text + ") from x where id = 0"); err == nil {
+		o.t.Errorf("%s: %v, but Postgres reads it", text, refusal)
+	}
+}
+
+// checkCanonical: the canonical text is a fixed point.
+func checkCanonical(t testing.TB, e *expr.Expr, cols []expr.Column) {
+	t.Helper()
+	again, err := expr.Reload(e.SQL(), cols)
+	if err != nil {
+		t.Fatalf("canonical text refused: %v\n%s", err, e.SQL())
+	}
+	if again.SQL() != e.SQL() {
+		t.Errorf("canonical text changes:\n%s\n%s", e.SQL(), again.SQL())
+	}
+}
+
+// checkAnchors: a row that matches has an anchor's key.
+func (o *oracle) checkAnchors(e *expr.Expr) {
+	if e.Anchors() == nil {
+		return
+	}
+	for _, row := range o.rows {
+		if ok, err := e.Match(row); err != nil || !ok {
+			continue
+		}
+		found := false
+		for _, a := range e.Anchors() {
+			if row[a.Col] == nil {
+				continue
+			}
+			key, ok := expr.AppendKey(nil, o.cols[a.Col].Type, row[a.Col])
+			found = found || !ok || string(key) == a.Key
+		}
+		if !found {
+			o.t.Errorf("row %q matches %s but has none of the anchors %v", row, e.SQL(), e.Anchors())
+		}
+	}
+}
