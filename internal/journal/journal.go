@@ -163,7 +163,11 @@ func Open(opts Options) (*Journal, error) {
 		readers: make(map[*Reader]struct{}),
 	}
 	if err := j.recover(); err != nil {
-		return nil, fmt.Errorf("open the journal in %s: %w", opts.Dir, err)
+		err = fmt.Errorf("open the journal in %s: %w", opts.Dir, err)
+		if j.w.dir != nil {
+			err = errors.Join(err, j.w.dir.Close())
+		}
+		return nil, err
 	}
 	j.written = j.tail.pos
 	go j.write()

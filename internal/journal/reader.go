@@ -21,9 +21,11 @@ type Reader struct {
 	j     *Journal
 	ready chan struct{} // one slot
 
-	preamble []byte // to be handed out first
-	at       place  // of the next frame
-	number   uint64 // of the next frame in the window; 0: not known
+	reset    bool    // a reset is to be handed out first, see jump
+	preamble []byte  // to be handed out first, but for the reset
+	pos      wal.LSN // the user has seen all transactions with Commit below it
+	at       place   // of the next frame
+	number   uint64  // of the next frame in the window; 0: not known
 
 	// While behind the window:
 	file   vfs.File // of fileOf, nil if none is open
@@ -32,6 +34,14 @@ type Reader struct {
 	limit  int64 // what counts in the file of at, as of the last look
 	left   int64 // bytes to take from the file before the window is looked at again
 }
+
+// Trim may overtake a reader that is slow: what it would read next is gone, and
+// nothing in it would have been new (transactions below the reader's position,
+// and transactions that were cut and sent again). It then goes on where a new
+// reader from its position would begin, and hands out a FrameReset before. If
+// there is something new in it, it returns ErrTrimmed.
+//
+// Rejected: that a reader holds back Trim. One that hangs would fill the disk.
 
 // Reader returns a reader that begins at, or before, the first frame such that
 // every transaction with Commit ≥ from is seen whole. It may hand out older
@@ -42,48 +52,60 @@ type Reader struct {
 // It begins at the newest place that will do: in the window, or else in the last
 // segment that begins outside a transaction and at a position ≤ from.
 func (j *Journal) Reader(from wal.LSN) (*Reader, error) {
-	r := &Reader{j: j, ready: make(chan struct{}, 1)}
-	seg, err := j.begin(r, from)
+	r := &Reader{j: j, ready: make(chan struct{}, 1), pos: from}
+	if err := r.begin(); err != nil {
+		return nil, errors.Join(err, r.Close())
+	}
+	return r, nil
+}
+
+// begin puts r where it loses nothing from pos on.
+func (r *Reader) begin() error {
+	seg, err := r.j.begin(r)
 	if err != nil || seg == nil {
-		return r.orNil(err)
+		return err
 	}
 	h, err := r.openHeader(seg)
 	if err != nil {
-		return r.orNil(errors.Join(err, r.Close()))
+		return err
 	}
 	r.preamble = h.state.preamble
-	return r, nil
+	return nil
 }
 
-func (r *Reader) orNil(err error) (*Reader, error) {
-	if err != nil {
-		return nil, err
+// jump moves a reader that was overtaken by Trim.
+func (r *Reader) jump() error {
+	if err := r.closeFile(); err != nil {
+		return err
 	}
-	return r, nil
+	if err := r.begin(); err != nil {
+		return err
+	}
+	r.reset = true
+	return nil
 }
 
-// begin puts r at its first frame. The segment, if any, is where its header has
+// begin chooses r's first frame. The segment, if any, is where its header has
 // still to be read.
-func (j *Journal) begin(r *Reader, from wal.LSN) (*segment, error) {
+func (j *Journal) begin(r *Reader) (*segment, error) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	switch n := j.window.begin(from); {
-	case j.tail.start() && j.tail.pos <= from:
+	j.readers[r] = struct{}{}
+	if j.tail.start() && j.tail.pos <= r.pos {
 		r.at, r.number, r.preamble = j.last, j.window.next(), j.tail.preamble
-	case n != 0:
+		return nil, nil
+	}
+	if n := j.window.begin(r.pos); n != 0 {
 		e := j.window.get(n)
 		r.at, r.number, r.preamble = e.at, n, e.preamble
-	default:
-		seg := j.startOf(from)
-		if seg == nil {
-			return nil, fmt.Errorf("read from %s, the journal begins at %s: %w", from, j.oldest(), ErrTrimmed)
-		}
-		r.at = place{seg, seg.first}
-		j.readers[r] = struct{}{}
-		return seg, nil
+		return nil, nil
 	}
-	j.readers[r] = struct{}{}
-	return nil, nil
+	seg := j.startOf(r.pos)
+	if seg == nil {
+		return nil, fmt.Errorf("read from %s, the journal begins at %s: %w", r.pos, j.oldest(), ErrTrimmed)
+	}
+	r.at, r.number = place{seg, seg.first}, 0
+	return seg, nil
 }
 
 // startOf returns the last segment in which a reader from a position on may
@@ -113,6 +135,22 @@ func (r *Reader) Close() error {
 // is none now. Frames come without their Preamble: a reader has seen what it
 // would say.
 func (r *Reader) Next() (f wal.Frame, ok bool, err error) {
+	f, ok, err = r.next()
+	if errors.Is(err, ErrTrimmed) {
+		if err := r.jump(); err != nil {
+			return wal.Frame{}, false, err
+		}
+		f, ok, err = r.next()
+	}
+	r.pos = max(r.pos, f.Position)
+	return f, ok, err
+}
+
+func (r *Reader) next() (f wal.Frame, ok bool, err error) {
+	if r.reset {
+		r.reset = false
+		return wal.Frame{Kind: wal.FrameReset}, true, nil
+	}
 	if len(r.preamble) > 0 {
 		f = wal.Frame{Kind: wal.FrameData, Preamble: r.preamble}
 		r.preamble = nil
@@ -122,16 +160,14 @@ func (r *Reader) Next() (f wal.Frame, ok bool, err error) {
 		return r.fromFile()
 	}
 	f, where, err := r.look()
-	switch {
-	case err != nil:
+	if err != nil || where == nowhere {
 		return wal.Frame{}, false, err
-	case where == inWindow:
+	}
+	if where == inWindow {
 		if r.file != nil {
 			err = r.closeFile()
 		}
 		return f, err == nil, err
-	case where == nowhere:
-		return wal.Frame{}, false, nil
 	}
 	if err := r.openFile(); err != nil {
 		return wal.Frame{}, false, err

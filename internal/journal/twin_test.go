@@ -218,7 +218,7 @@ func offer(t testing.TB, j *Journal, f wal.Frame) {
 	}
 }
 
-// settle waits until nothing is queued.
+// settle waits until the writer has nothing to do.
 func settle(t testing.TB, j *Journal) {
 	t.Helper()
 	// An empty journal pokes nobody: a reader tells when it moves.
@@ -228,7 +228,12 @@ func settle(t testing.TB, j *Journal) {
 	j.mu.Unlock()
 	defer mustClose(t, r)
 	deadline := time.After(patience)
-	for j.Stats().Queued > 0 {
+	busy := func() bool {
+		j.mu.Lock()
+		defer j.mu.Unlock()
+		return j.queued > 0 || j.wantSplit && j.tail.start()
+	}
+	for busy() {
 		select {
 		case <-r.Ready():
 		case <-j.Failed():
