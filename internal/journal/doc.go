@@ -15,7 +15,8 @@
 // Invariants:
 //
 //  1. A reader never sees a frame that is not fsynced. Readers see frames in the
-//     order of Offer, each once, without a gap.
+//     order of Offer, each once, without a gap. (One exception, without loss: a
+//     reader that Trim overtakes, see Reader.)
 //  2. A segment file is created only after all frames of the segment before it
 //     are fsynced, and its frames count only after file and directory are synced.
 //  3. A file written by an earlier process is never written again: the first
