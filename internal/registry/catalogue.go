@@ -52,6 +52,9 @@ func openCatalogue(o *Options) (*pebble.DB, error) {
 	if o.FS == nil {
 		o.FS = vfs.Default
 	}
+	if err := shapelog.MakeDir(o.FS, o.Dir); err != nil {
+		return nil, err
+	}
 	db, err := pebble.Open(o.Dir, &pebble.Options{
 		FS:                 o.FS,
 		FormatMajorVersion: pebble.FormatNewest,

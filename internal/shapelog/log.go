@@ -67,10 +67,14 @@ func Open(o Options) (*Log, error) {
 		o.InlineBytes = defaultInlineBytes
 	}
 	snaps := o.FS.PathJoin(o.Dir, "snap")
-	if err := makeDir(o.FS, snaps); err != nil {
+	if err := MakeDir(o.FS, snaps); err != nil {
 		return nil, err
 	}
-	db, err := pebble.Open(o.FS.PathJoin(o.Dir, "log"), pebbleOptions(&o))
+	logs := o.FS.PathJoin(o.Dir, "log")
+	if err := MakeDir(o.FS, logs); err != nil {
+		return nil, err
+	}
+	db, err := pebble.Open(logs, pebbleOptions(&o))
 	if err != nil {
 		return nil, fmt.Errorf("open shape logs: %w", err)
 	}
@@ -229,9 +233,9 @@ func (l *Log) snapDir(id shape.ID) string {
 	return l.fs.PathJoin(l.snaps, strconv.FormatUint(uint64(id), 10))
 }
 
-// makeDir makes dir and what is missing above it, and makes that durable: a
+// MakeDir makes dir and what is missing above it, and makes that durable: a
 // directory's name is safe only when its parent was synced.
-func makeDir(fs vfs.FS, dir string) error {
+func MakeDir(fs vfs.FS, dir string) error {
 	var parents []string
 	for d := dir; ; {
 		if _, err := fs.Stat(d); err == nil {

@@ -192,7 +192,7 @@ func (s *Snapshot) take(msg []byte, last bool) (c *chunk, spill, write bool, err
 
 // spill moves a snapshot that has grown too large for the catalogue to files.
 func (s *Snapshot) spill() error {
-	if err := makeDir(s.log.fs, s.log.snapDir(s.id)); err != nil {
+	if err := MakeDir(s.log.fs, s.log.snapDir(s.id)); err != nil {
 		return err
 	}
 	s.spilled = true
