@@ -1,0 +1,26 @@
+// Package route answers one question: which shapes may a change touch?
+//
+// It owns an index by table and, in it, by the values that WHERE clauses compare
+// columns with ("anchors", package expr): a shape `owner_id = 7` is found by
+// looking 7 up, whatever the number of other shapes. Shapes whose clause has no
+// anchor are tried one by one.
+//
+// It never reads a clock, starts a goroutine, takes a lock or does I/O. One
+// goroutine owns an Index.
+//
+// Invariants:
+//
+//  1. The result holds every shape for which the change means an entry, a
+//     rotation or a removal: for an update those of the old row and of the new.
+//     What cannot be decided (a value that cannot be read, a clause that fails,
+//     an old row that is not there) counts as touched: the consumer decides.
+//  2. Otherwise it is exact: a shape is in it only if its clause is true of the
+//     old or the new row. The clause is evaluated here and not left to the
+//     consumers so that the flush tracker owes nothing for shapes that a change
+//     does not concern.
+//  3. No shape twice, no allocation for a change in steady state.
+//  4. Removing a shape costs what it owns, never a walk over others.
+//
+// Files: index.go the index · table.go one table's part of it · lookup.go the
+// way of a change.
+package route

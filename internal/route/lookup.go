@@ -1,0 +1,157 @@
+package route
+
+import (
+	"github.com/spillway-sync/spillway/internal/expr"
+	"github.com/spillway-sync/spillway/internal/shape"
+	"github.com/spillway-sync/spillway/internal/wal"
+)
+
+// blind reports whether a change does not show the rows that it is about, so
+// that nothing can be said about who is touched.
+func blind(ch *wal.Change) bool {
+	switch ch.Op {
+	case wal.Insert:
+		return ch.Incomplete
+	case wal.Update:
+		return ch.Incomplete || ch.OldIsKey || ch.Old == nil
+	case wal.Delete:
+		return ch.OldIsKey
+	}
+	return true // a truncation is about all rows
+}
+
+func (x *Index) route(t *table, ch *wal.Change, dst []shape.ID) []shape.ID {
+	if t == nil {
+		return dst
+	}
+	if blind(ch) {
+		return t.appendAll(dst)
+	}
+	t.align(ch.Rel)
+	for _, e := range t.plain {
+		dst = append(dst, e.id)
+	}
+	for _, e := range t.linear {
+		dst = x.try(t, e, ch, dst)
+	}
+	for _, c := range t.columns {
+		dst = x.find(t, c, ch.Old, ch, dst)
+		dst = x.find(t, c, ch.New, ch, dst)
+	}
+	return dst
+}
+
+// find looks up the shapes that want the value which row has in a column.
+func (x *Index) find(t *table, c *column, row wal.Tuple, ch *wal.Change, dst []shape.ID) []shape.ID {
+	if row == nil {
+		return dst
+	}
+	if c.at < 0 || c.at >= len(row) {
+		return x.everyOf(c, dst) // the column has gone: they will be rotated
+	}
+	if row[c.at] == nil {
+		return dst // NULL equals nothing
+	}
+	key, ok := expr.AppendKey(x.key[:0], c.typ, row[c.at])
+	if !ok {
+		return x.everyOf(c, dst)
+	}
+	x.key = key
+	b, ok := c.keys[string(key)]
+	if !ok {
+		return dst
+	}
+	dst = x.try(t, b.first.e, ch, dst)
+	for _, p := range b.rest {
+		dst = x.try(t, p.e, ch, dst)
+	}
+	return dst
+}
+
+// everyOf appends all shapes of a column's index.
+func (x *Index) everyOf(c *column, dst []shape.ID) []shape.ID {
+	one := func(e *entry) {
+		if e.seen != x.stamp {
+			e.seen = x.stamp
+			dst = append(dst, e.id)
+		}
+	}
+	for _, b := range c.keys {
+		one(b.first.e)
+		for _, p := range b.rest {
+			one(p.e)
+		}
+	}
+	return dst
+}
+
+// try appends a shape if its clause is true of the row before or after.
+func (x *Index) try(t *table, e *entry, ch *wal.Change, dst []shape.ID) []shape.ID {
+	if e.seen == x.stamp {
+		return dst
+	}
+	e.seen = x.stamp
+	before, after := t.rows(e.def.Table, ch, x.stamp)
+	if matches(e, before) || matches(e, after) {
+		return append(dst, e.id)
+	}
+	return dst
+}
+
+func matches(e *entry, row wal.Tuple) bool {
+	if row == nil {
+		return false
+	}
+	in, err := e.def.Where.Match(row)
+	return in || err != nil
+}
+
+// align notes where the indexed columns stand in a relation.
+func (t *table) align(rel *wal.Relation) {
+	if t.rel == rel {
+		return
+	}
+	t.rel, t.maps = rel, nil
+	for _, c := range t.columns {
+		c.at = -1
+		for i := range rel.Columns {
+			if rel.Columns[i].Name == c.name && rel.Columns[i].Type == c.typ.OID {
+				c.at = i
+			}
+		}
+	}
+}
+
+// rows gives the change's rows in the order of a version of the table.
+func (t *table) rows(version *shape.Table, ch *wal.Change, stamp uint64) (before, after wal.Tuple) {
+	m := t.mapping(version, ch.Rel)
+	if m.stamp != stamp {
+		m.stamp = stamp
+		before, after := m.m.Row(ch.Old, m.before), m.m.Row(ch.New, m.after)
+		m.rows = [2]wal.Tuple{before, after}
+		if !m.m.Identity() {
+			m.keep(before, after)
+		}
+	}
+	return m.rows[0], m.rows[1]
+}
+
+// keep hands scratch that was grown back.
+func (m *mapping) keep(before, after wal.Tuple) {
+	if before != nil {
+		m.before = before
+	}
+	if after != nil {
+		m.after = after
+	}
+}
+
+func (t *table) mapping(version *shape.Table, rel *wal.Relation) *mapping {
+	for i := range t.maps {
+		if t.maps[i].version == version {
+			return &t.maps[i]
+		}
+	}
+	t.maps = append(t.maps, mapping{version: version, m: shape.Align(version, rel)})
+	return &t.maps[len(t.maps)-1]
+}
