@@ -91,6 +91,32 @@ func (tw *twin) afterCrash(t *testing.T, fs *vfs.MemFS, opts Options, n int) {
 	}
 }
 
+// TestKilledThenPowerLoss: a killed process leaves frames in the page cache. The
+// next one calls them synced, so a power cut must not take them.
+func TestKilledThenPowerLoss(t *testing.T) {
+	mem := vfs.NewCrashableMem()
+	fs := &sickFS{FS: mem}
+	killed := mustOpen(t, Options{FS: fs})
+	fs.set(func(op, _ string) error {
+		if op == "sync" {
+			return errLie
+		}
+		return nil
+	})
+	offer(t, killed, data("a", 10))
+	settle(t, killed)
+	j := mustOpen(t, Options{FS: mem})
+	if j.Synced() != 10 {
+		t.Fatalf("synced %s", j.Synced())
+	}
+	clone := mem.CrashClone(vfs.CrashCloneCfg{})
+	mustClose(t, j)
+	mustClose(t, killed)
+	j = mustOpen(t, Options{FS: clone})
+	defer mustClose(t, j)
+	checkFrames(t, readAll(t, j, 0), []wal.Frame{data("a", 10)})
+}
+
 // image is a journal's files.
 type image map[string][]byte
 

@@ -1,10 +1,14 @@
 package journal
 
 import (
+	"errors"
 	"sync"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 )
+
+// errLie makes a sync say that it is done without doing it.
+var errLie = errors.New("lie")
 
 // sickFS is a file system whose answers a test decides. A hook may return an
 // error or block; it is called before the operation, without a lock.
@@ -86,16 +90,23 @@ func (f *sickFile) WriteAt(p []byte, off int64) (int, error) {
 
 func (f *sickFile) SyncData() error {
 	if err := f.fs.ask("sync", f.name); err != nil {
-		return err
+		return orLie(err)
 	}
 	return f.File.SyncData()
 }
 
 func (f *sickFile) Sync() error {
 	if err := f.fs.ask("sync", f.name); err != nil {
-		return err
+		return orLie(err)
 	}
 	return f.File.Sync()
+}
+
+func orLie(err error) error {
+	if errors.Is(err, errLie) {
+		return nil
+	}
+	return err
 }
 
 // truncatable only asks: MemFS cannot do it, and overwriting must do.

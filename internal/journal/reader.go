@@ -196,16 +196,14 @@ func (r *Reader) look() (wal.Frame, whereabouts, error) {
 		}
 		r.at = place{next, next.first}
 	}
-	if r.number == 0 || r.number < j.window.first {
-		r.number = 0
-		if n, ok := j.window.find(r.at); ok {
-			r.number = n
-		}
-	}
 	e := j.window.get(r.number)
 	if e == nil {
-		r.number = 0
-		r.limit = r.at.seg.end
+		if n, ok := j.window.find(r.at); ok {
+			r.number, e = n, j.window.get(n)
+		}
+	}
+	if e == nil {
+		r.number, r.limit = 0, r.at.seg.end
 		return wal.Frame{}, inFile, nil
 	}
 	r.at.off += frameSize(&e.frame)
