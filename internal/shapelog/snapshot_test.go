@@ -9,9 +9,11 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
+	"github.com/cockroachdb/pebble/v2/vfs/errorfs"
 )
 
 // chunksOf cuts messages as http-protocol §10.3 says.
@@ -204,6 +206,51 @@ func TestAbortEndsReaders(t *testing.T) {
 			}
 			check(t, l.Delete(1))
 		})
+	}
+}
+
+// A disk that fails, at any write or sync of the snapshot's files, ends writer
+// and readers with the fault: nobody takes the torso for the whole.
+func TestDiskFaultFailsTheSnapshot(t *testing.T) {
+	for at := int64(1); ; at++ {
+		var n atomic.Int64
+		fs := errorfs.Wrap(vfs.NewMem(), errorfs.InjectorFunc(func(op errorfs.Op) error {
+			writes := op.Kind.ReadOrWrite() == errorfs.OpIsWrite && strings.Contains(op.Path, "snap/4")
+			if writes && n.Add(1) == at {
+				return errBoom
+			}
+			return nil
+		}))
+		l := open(t, fs)
+		s := l.NewSnapshot(4, 50_000)
+		ended := make(chan error)
+		go func() {
+			_, err := readAll(context.Background(), s)
+			ended <- err
+		}()
+		var err error
+		for range 2000 {
+			if err = s.Append(make([]byte, 100)); err != nil {
+				break
+			}
+		}
+		if err == nil {
+			err = s.Finish([]byte("END"))
+		}
+		faulty := n.Load() >= at
+		if readErr := <-ended; faulty && err == nil || !faulty && (err != nil || readErr != nil) {
+			t.Fatalf("fault at write %d: writer %v, reader %v", at, err, readErr)
+		}
+		if faulty && (!errors.Is(err, errBoom) || !errors.Is(s.Err(), errBoom)) {
+			t.Fatalf("fault at write %d: writer %v, snapshot %v", at, err, s.Err())
+		}
+		check(t, l.Close())
+		if !faulty {
+			if at < 10 {
+				t.Fatalf("only %d writes seen", at)
+			}
+			return
+		}
 	}
 }
 
