@@ -4,7 +4,8 @@ import (
 	"context"
 	"crypto/sha256"
 	"log/slog"
-	"net/http"
+	"strconv"
+	"sync"
 	"time"
 
 	"github.com/spillway-sync/spillway/internal/registry"
@@ -20,21 +21,22 @@ type Config struct {
 	// LongPollTimeout is how long a live request is held. An offset beyond the
 	// end is held for half of it.
 	LongPollTimeout time.Duration
-	// MaxAge and StaleAge are what caches may do with responses that are not
-	// live, in seconds.
-	MaxAge   int
-	StaleAge int
+	// MaxAge and StaleAge are how long caches may keep a response that is not
+	// live, and serve it while they ask again. Fractions of a second are lost.
+	MaxAge   time.Duration
+	StaleAge time.Duration
 	// Version is our own, for the electric-server header.
 	Version string
-	// Stopping is closed when the server begins to stop: live requests are
-	// then answered at once, with what a timeout would have given them. It may
-	// be nil.
-	Stopping <-chan struct{}
 }
 
 // Defaults is the configuration of http-protocol §1.1, without a secret.
 func Defaults() Config {
-	return Config{LongPollTimeout: 20 * time.Second, MaxAge: 60, StaleAge: 300, Version: "dev"}
+	return Config{
+		LongPollTimeout: 20 * time.Second,
+		MaxAge:          60 * time.Second,
+		StaleAge:        300 * time.Second,
+		Version:         "dev",
+	}
 }
 
 // Source is where shapes come from. All methods are called from many
@@ -60,23 +62,35 @@ type Source interface {
 // like. Some tools read it from the header.
 const electricVersion = "1.7.12"
 
-type server struct {
+// Handler serves clients. It may be used by any number of servers at once.
+type Handler struct {
 	cfg     Config
 	src     Source
 	log     *slog.Logger
 	secret  [sha256.Size]byte
 	version string    // of the electric-server header
+	caching string    // cache-control of what is neither live nor the beginning
 	started time.Time // for etags that must differ
+
+	stop     sync.Once
+	stopping chan struct{} // closed by Stop
 }
 
 // New returns the handler for clients.
-func New(cfg Config, src Source, log *slog.Logger) http.Handler {
-	return &server{
-		cfg:     cfg,
-		src:     src,
-		log:     log,
-		secret:  sha256.Sum256([]byte(cfg.Secret)),
-		version: "ElectricSQL/" + electricVersion + " (Spillway " + cfg.Version + ")",
-		started: time.Now(),
+func New(cfg Config, src Source, log *slog.Logger) *Handler {
+	seconds := func(d time.Duration) string { return strconv.FormatInt(int64(d/time.Second), 10) }
+	return &Handler{
+		cfg:      cfg,
+		src:      src,
+		log:      log,
+		secret:   sha256.Sum256([]byte(cfg.Secret)),
+		version:  "ElectricSQL/" + electricVersion + " (Spillway " + cfg.Version + ")",
+		caching:  "public, max-age=" + seconds(cfg.MaxAge) + ", stale-while-revalidate=" + seconds(cfg.StaleAge),
+		started:  time.Now(),
+		stopping: make(chan struct{}),
 	}
 }
+
+// Stop says that the server begins to stop: live requests are answered at once,
+// with what a timeout would have given them. All others go on as before.
+func (s *Handler) Stop() { s.stop.Do(func() { close(s.stopping) }) }

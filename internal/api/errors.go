@@ -7,6 +7,7 @@ import (
 	"net/http"
 
 	"github.com/spillway-sync/spillway/internal/shape"
+	"github.com/spillway-sync/spillway/internal/snapshot"
 )
 
 // What a Source says when it cannot describe a table.
@@ -22,14 +23,6 @@ var (
 type NotReady struct{ Reason string }
 
 func (e *NotReady) Error() string { return e.Reason }
-
-// KnownFailure is a failure to read a shape's first rows whose cause lies in the
-// database or its settings and is worth telling clients (http-protocol §15,
-// "Snapshot failures").
-type KnownFailure interface {
-	error
-	ClientText() string
-}
 
 // errEmptyName is a wire text.
 var errEmptyName = errors.New("Invalid zero-length identifier")
@@ -107,13 +100,22 @@ func createFailed() *problem {
 
 // snapshotProblem is what a client sees of first rows that could not be read.
 func snapshotProblem(err error) *problem {
-	if e, ok := errors.AsType[KnownFailure](err); ok {
-		p := refuse(http.StatusServiceUnavailable, e.ClientText(), 10)
+	if _, ok := errors.AsType[*snapshot.SchemaChanged](err); ok {
+		return mustRefetch("", shape.ReasonSchema)
+	}
+	f, ok := errors.AsType[*snapshot.Failure](err)
+	switch {
+	case ok && f.Known:
+		p := refuse(http.StatusServiceUnavailable, f.Message, 10)
 		p.known = true
 		return p
+	case ok:
+		return refuse(http.StatusInternalServerError, unexpected+": "+f.Message, 0)
 	}
-	return refuse(http.StatusInternalServerError, "Unexpected error while creating snapshot", 0)
+	return refuse(http.StatusInternalServerError, unexpected, 0)
 }
+
+const unexpected = "Unexpected error while creating snapshot"
 
 func deleteNotAllowed() *problem {
 	return refuse(http.StatusMethodNotAllowed, "DELETE not allowed", 0)

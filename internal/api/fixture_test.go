@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net/http"
 	"slices"
 	"strconv"
 	"sync"
@@ -226,12 +225,6 @@ func (h *harbour) rotate(reason shape.Reason) error {
 	return nil
 }
 
-// knownFailure is a failure clients are told of.
-type knownFailure string
-
-func (e knownFailure) Error() string      { return "snapshot: " + string(e) }
-func (e knownFailure) ClientText() string { return string(e) }
-
 func insecure() Config {
 	cfg := Defaults()
 	cfg.Insecure = true
@@ -239,6 +232,6 @@ func insecure() Config {
 }
 
 // serve is New with a silent log.
-func serve(cfg Config, src Source) http.Handler {
+func serve(cfg Config, src Source) *Handler {
 	return New(cfg, src, slog.New(slog.DiscardHandler))
 }

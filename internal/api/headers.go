@@ -79,8 +79,7 @@ func (x *exchange) setPage(req *request, def *shape.Def, p *page, status int) {
 	case req.live:
 		h[hCacheControl] = []string{cacheLive}
 	default:
-		h[hCacheControl] = []string{"public, max-age=" + strconv.Itoa(x.cfg.MaxAge) +
-			", stale-while-revalidate=" + strconv.Itoa(x.cfg.StaleAge)}
+		h[hCacheControl] = []string{x.caching}
 	}
 }
 

@@ -15,11 +15,15 @@ func (v *visit) serveLog(after wal.Offset) error {
 	if tail.Less(after) {
 		// Beyond the end: perhaps after a crash the replay has not come as far
 		// yet as what was readable before.
+		var end ending
 		var err error
-		_, tail, _, err = v.await(v.cfg.LongPollTimeout/2, func(tail wal.Offset) bool { return !tail.Less(after) })
+		_, tail, end, err = v.await(v.cfg.LongPollTimeout/2, func(tail wal.Offset) bool { return !tail.Less(after) })
 		switch {
 		case err != nil:
 			return err
+		case tail.Less(after) && end == stopped:
+			// Not the 400 that clients take for final.
+			return refuse(http.StatusServiceUnavailable, "The server is stopping", 5)
 		case tail.Less(after):
 			return outOfBounds()
 		}
@@ -36,15 +40,13 @@ func (v *visit) hold(after wal.Offset) error {
 	if v.notModified(v.req, v.def, p) {
 		return nil
 	}
-	seen, tail, over, err := v.await(v.cfg.LongPollTimeout, func(tail wal.Offset) bool { return tail != after })
+	seen, tail, end, err := v.await(v.cfg.LongPollTimeout, after.Less)
 	switch {
 	case err != nil:
 		return err
-	case tail.Less(after):
-		return mustRefetch("", "") // a log never goes back: it is another one
 	case after.Less(tail):
 		return v.sendLog(after)
-	case over == timedOut:
+	case end == timedOut:
 		if reason := v.down(); reason != "" {
 			return refuse(http.StatusServiceUnavailable, reason, 10)
 		}
@@ -59,7 +61,7 @@ type ending uint8
 const (
 	satisfied ending = iota
 	timedOut
-	stopping
+	stopped
 )
 
 // await waits until enough is content with the tail, the limit is over or the
@@ -88,21 +90,24 @@ func (v *visit) await(limit time.Duration, enough func(tail wal.Offset) bool) (s
 		case <-changed:
 		case <-timeout:
 			end = timedOut
-		case <-v.cfg.Stopping:
-			end = stopping
+		case <-v.stopping:
+			end = stopped
 		case <-v.r.Context().Done():
 			return 0, wal.Offset{}, end, context.Cause(v.r.Context())
 		}
 	}
 }
 
-// down returns why the service is not active at this moment, or "".
+// down returns why the service is not active at this moment, or "". A service
+// that waits for its turn still serves what it has.
 func (v *visit) down() string {
+	if v.src.Health() != "starting" {
+		return ""
+	}
 	now, cancel := context.WithCancel(v.r.Context())
 	cancel()
-	err := v.src.Ready(now)
-	if n, ok := errors.AsType[*NotReady](err); ok {
+	if n, ok := errors.AsType[*NotReady](v.src.Ready(now)); ok {
 		return n.Reason
 	}
-	return ""
+	return "Timeout waiting for replication client to be ready"
 }

@@ -54,7 +54,7 @@ func match(escaped string) route {
 
 // exchange is one request and its response.
 type exchange struct {
-	*server
+	*Handler
 	w  http.ResponseWriter
 	rc *http.ResponseController
 	r  *http.Request
@@ -65,8 +65,9 @@ type exchange struct {
 	began bool
 }
 
-func (s *server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	x := &exchange{server: s, w: w, rc: http.NewResponseController(w), r: r, head: r.Method == http.MethodHead}
+// ServeHTTP answers one request.
+func (s *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	x := &exchange{Handler: s, w: w, rc: http.NewResponseController(w), r: r, head: r.Method == http.MethodHead}
 	defer x.recover()
 	if status := beyondLimits(r); status != 0 {
 		x.dismiss(status)

@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/spillway-sync/spillway/internal/shape"
+	"github.com/spillway-sync/spillway/internal/snapshot"
 	"github.com/spillway-sync/spillway/internal/wal"
 )
 
@@ -54,20 +55,17 @@ func TestScripts(t *testing.T) {
 // world is what a script acts upon.
 type world struct {
 	*harbour
-	cfg      Config
-	handler  http.Handler
-	stopping chan struct{}
-	vars     map[string]string
-	name     string // of the request
+	cfg     Config
+	handler *Handler
+	vars    map[string]string
+	name    string // of the request
 }
 
 func runScript(t *testing.T, text string) {
 	// Bubbles begin in the year 2000, before cursors do. No Pebble is running
 	// yet whose tickers would have to tick all that time.
 	time.Sleep(time.Until(time.Date(2026, 1, 31, 10, 0, 3, 0, time.UTC)))
-	w := &world{harbour: newHarbour(t), stopping: make(chan struct{}), vars: map[string]string{}}
-	w.cfg = insecure()
-	w.cfg.Stopping = w.stopping
+	w := &world{harbour: newHarbour(t), cfg: insecure(), vars: map[string]string{}}
 	w.handler = serve(w.cfg, w)
 	var req *http.Request
 	var res response
@@ -123,6 +121,7 @@ func (w *world) send(req *http.Request) (res response) {
 		if v != nil && v != http.ErrAbortHandler {
 			panic(v)
 		}
+		synctest.Wait() // what woke the request may have more to do
 		res = response{strconv.Itoa(rec.Code), rec.Result().Header, rec.Body.String(), time.Since(began)}
 		if v != nil {
 			res.status += " cut off"
@@ -226,7 +225,7 @@ func (w *world) do(line string) error {
 		w.cfg.Secret, w.cfg.Insecure = arg, false
 		w.handler = serve(w.cfg, w)
 	case "ages": // ages <max> <stale>
-		w.cfg.MaxAge, w.cfg.StaleAge = number(1), number(2)
+		w.cfg.MaxAge, w.cfg.StaleAge = time.Duration(number(1))*time.Second, time.Duration(number(2))*time.Second
 		w.handler = serve(w.cfg, w)
 	case "append": // append <tx> <number of changes> <index of a boundary>…
 		var boundaries []int
@@ -248,7 +247,7 @@ func (w *world) do(line string) error {
 	case "health": // health <state> <reason>
 		w.setHealth(words[1], strings.TrimSpace(strings.TrimPrefix(arg, words[1])))
 	case "stop":
-		close(w.stopping)
+		w.handler.Stop()
 	default:
 		return w.harbour.set(words[0], arg)
 	}
@@ -269,7 +268,11 @@ func (h *harbour) set(word, arg string) error {
 	case "fail-snapshot":
 		h.failure = errors.New(arg)
 	case "fail-snapshot-known":
-		h.failure = knownFailure(arg)
+		h.failure = &snapshot.Failure{Message: arg, Known: true, Err: errors.New("SQLSTATE 42501")}
+	case "fail-snapshot-unknown":
+		h.failure = &snapshot.Failure{Message: arg, Err: errors.New("internals")}
+	case "fail-snapshot-schema":
+		h.failure = &snapshot.SchemaChanged{Err: errors.New(arg)}
 	case "heal":
 		h.creation, h.failure = nil, nil
 	case "slow-snapshots":

@@ -113,3 +113,47 @@ func TestBuildDefIdentity(t *testing.T) {
 		t.Error("queryable_columns as such makes another shape")
 	}
 }
+
+// TestBuildDefWhere: a clause may read columns outside queryable_columns, and
+// its faults carry the parameter they belong to.
+func TestBuildDefWhere(t *testing.T) {
+	typed := func(name, typ string, oid uint32) Column {
+		c := column(name, typ, -1)
+		c.Type.OID, c.Type.Base, c.Bytewise = oid, oid, true
+		return c
+	}
+	table := &Table{OID: 1, Schema: "public", Name: "t", PK: []int{0}, Columns: []Column{typed("id", "int4", 23), typed("n", "text", 25)}}
+	d, err := BuildDef(table, Params{Where: "n = $1", Params: map[string]string{"1": "x"}, Queryable: []string{"id"}})
+	if err != nil || d.Where == nil || !slices.Equal(d.Where.Columns(), []int{1}) || !slices.Equal(d.Columns, []int{0}) {
+		t.Errorf("%+v, %v", d, err)
+	}
+	for _, c := range []struct {
+		where  string
+		params map[string]string
+		field  string
+	}{
+		{"zzz = 1", nil, "where"},
+		{"id", nil, "where"},
+		{"id = $1", nil, "where"},
+		{"id = $1", map[string]string{"a": "1"}, "params"},
+		{"id = $1", map[string]string{"2": "1"}, "params"},
+	} {
+		_, err := BuildDef(table, Params{Where: c.where, Params: c.params})
+		if fe, ok := errors.AsType[*FieldError](err); !ok || fe.Field != c.field {
+			t.Errorf("%s with %v: %v; want a fault of %q", c.where, c.params, err, c.field)
+		}
+	}
+	a, err := BuildDef(table, Params{Where: "id = 5"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for where, same := range map[string]bool{" ( ID=5 ) ": true, "id = 6": false, "": false} {
+		b, err := BuildDef(table, Params{Where: where})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if (a.Key() == b.Key()) != same {
+			t.Errorf("%q: %s, and %s", where, a.Key(), b.Key())
+		}
+	}
+}

@@ -15,6 +15,7 @@
 //  2. A row has the same key in snapshot, log and subset: AppendKey is the one
 //     function that makes it.
 //
-// Files: table.go a table of the catalogue · def.go the definition · ident.go
-// identifiers · key.go row keys · schema.go the schema header.
+// Files: table.go a table of the catalogue · def.go the definition · build.go
+// parameters → definition · ident.go identifiers · key.go row keys · mapping.go
+// a relation's columns → a table's · schema.go the schema header · cursor.go.
 package shape
