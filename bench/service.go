@@ -1,0 +1,161 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"os"
+	"os/exec"
+	"strings"
+	"syscall"
+	"time"
+)
+
+const (
+	port  = 39300
+	admin = 39301
+)
+
+// service is the real binary.
+type service struct {
+	cmd *exec.Cmd
+	log *os.File
+}
+
+func startService(ctx context.Context, db, dir string) (*service, error) {
+	log, err := os.Create(dir + ".log")
+	if err != nil {
+		return nil, err
+	}
+	s := &service{cmd: exec.Command("bin/spillway", "serve"), log: log}
+	s.cmd.Env = append(os.Environ(), "DATABASE_URL="+db, "SPILLWAY_INSECURE=true", "SPILLWAY_LISTEN_ADDR=127.0.0.1",
+		fmt.Sprintf("SPILLWAY_PORT=%d", port), fmt.Sprintf("SPILLWAY_ADMIN_ADDR=127.0.0.1:%d", admin), "SPILLWAY_DATA_DIR="+dir)
+	s.cmd.Stdout, s.cmd.Stderr = log, log
+	if err := s.cmd.Start(); err != nil {
+		return nil, fmt.Errorf("start bin/spillway (make build): %w", err)
+	}
+	for limit := time.Now().Add(30 * time.Second); ; {
+		resp, err := http.Get(fmt.Sprintf("http://127.0.0.1:%d/v1/health", port))
+		if err == nil {
+			resp.Body.Close()
+			if resp.StatusCode == http.StatusOK {
+				return s, nil
+			}
+		}
+		if time.Now().After(limit) {
+			return nil, errors.New("the service does not become active; see " + log.Name())
+		}
+		time.Sleep(50 * time.Millisecond)
+	}
+}
+
+func (s *service) stop() error {
+	if err := s.cmd.Process.Signal(syscall.SIGTERM); err != nil {
+		return err
+	}
+	return s.cmd.Wait()
+}
+
+// cpu is the CPU time of the process so far, user and system.
+func (s *service) cpu() time.Duration {
+	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", s.cmd.Process.Pid))
+	if err != nil {
+		return 0
+	}
+	f := strings.Fields(string(b[bytes.LastIndexByte(b, ')')+1:]))
+	if len(f) < 13 {
+		return 0
+	}
+	var u, k int64
+	fmt.Sscan(f[11], &u)
+	fmt.Sscan(f[12], &k)
+	return time.Duration(u+k) * 10 * time.Millisecond
+}
+
+// walker reads a shape's log and counts, without parsing it.
+type walker struct {
+	params         url.Values
+	handle, offset string
+	cursor         string
+	live           bool
+	bytes          int64
+	messages       int
+	buf            []byte
+}
+
+func walk(params ...string) *walker {
+	w := &walker{params: url.Values{}, offset: "-1", buf: make([]byte, 256<<10)}
+	for i := 0; i < len(params); i += 2 {
+		w.params.Set(params[i], params[i+1])
+	}
+	return w
+}
+
+// mark is a text that every change, and nothing else, has once.
+var mark = []byte(`"operation"`)
+
+// step makes one request. each is called with the pieces of the body.
+func (w *walker) step(ctx context.Context, each func([]byte)) (upToDate bool, err error) {
+	q := url.Values{}
+	for k, v := range w.params {
+		q[k] = v
+	}
+	q.Set("offset", w.offset)
+	if w.handle != "" {
+		q.Set("handle", w.handle)
+	}
+	if w.live {
+		q.Set("live", "true")
+		q.Set("cursor", w.cursor)
+	}
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, fmt.Sprintf("http://127.0.0.1:%d/v1/shape?%s", port, q.Encode()), nil)
+	if err != nil {
+		return false, err
+	}
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return false, err
+	}
+	defer resp.Body.Close()
+	if resp.StatusCode != http.StatusOK {
+		b, _ := io.ReadAll(io.LimitReader(resp.Body, 500))
+		return false, fmt.Errorf("%s: %s", resp.Status, b)
+	}
+	kept := 0 // bytes of the read before: the mark may lie across two
+	for {
+		n, err := resp.Body.Read(w.buf[kept:])
+		w.bytes += int64(n)
+		b := w.buf[:kept+n]
+		w.messages += bytes.Count(b, mark)
+		if each != nil && n > 0 {
+			each(b[kept:])
+		}
+		tail := b[max(0, len(b)-len(mark)+1):]
+		kept = copy(w.buf, tail)
+		if err == io.EOF {
+			break
+		}
+		if err != nil {
+			return false, err
+		}
+	}
+	w.handle, w.offset = resp.Header.Get("electric-handle"), resp.Header.Get("electric-offset")
+	w.cursor = resp.Header.Get("electric-cursor")
+	_, upToDate = resp.Header[http.CanonicalHeaderKey("electric-up-to-date")]
+	w.live = w.live || upToDate
+	return upToDate, nil
+}
+
+// all walks until up to date.
+func (w *walker) all(ctx context.Context) error {
+	for {
+		done, err := w.step(ctx, nil)
+		if done || err != nil {
+			return err
+		}
+	}
+}

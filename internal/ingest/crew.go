@@ -1,0 +1,168 @@
+package ingest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/spillway-sync/spillway/internal/consume"
+	"github.com/spillway-sync/spillway/internal/registry"
+	"github.com/spillway-sync/spillway/internal/shape"
+	"github.com/spillway-sync/spillway/internal/wal"
+)
+
+// patience is how often a shard's worker may be replaced at the same change
+// before the shape it stumbles over is given up.
+const patience = 3
+
+// newWorker makes a worker for the shard's present epoch, with a mailbox.
+func (in *Ingest) newWorker(sh *shard) *worker {
+	w := in.newPrivateWorker(sh)
+	w.private = false
+	w.box = make(chan message, mailboxLength)
+	w.nudge = make(chan struct{}, 1)
+	sh.box, sh.nudge = w.box, w.nudge
+	sh.pulse.Store(w.pulse)
+	return w
+}
+
+func (in *Ingest) newPrivateWorker(sh *shard) *worker {
+	epoch := sh.epoch.Load()
+	return &worker{
+		in:       in,
+		sh:       sh,
+		pulse:    &pulse{epoch: epoch},
+		epoch:    epoch,
+		private:  true,
+		members:  make(map[shape.ID]*member),
+		encoders: new(consume.Encoders),
+		batch:    in.opts.Log.NewBatch(),
+	}
+}
+
+// load reads the shapes' cursors and publishes their tails.
+func (w *worker) load(shapes map[shape.ID]*registry.Shape) error {
+	for id, sp := range shapes {
+		cur, _, ok, err := w.in.opts.Log.Cursor(id)
+		if err != nil {
+			return fmt.Errorf("read the cursor of shape %s: %w", sp.Handle(), err)
+		}
+		if !ok {
+			cur = shape.Cursor{Pos: sp.Start(), Tail: wal.AfterSnapshot}
+		}
+		sp.Publish(cur.Tail, cur.Tail.Tx)
+		m := &member{shape: sp, consumer: w.in.newConsumer(sp, cur)}
+		m.consumer.Share(w.encoders)
+		w.members[id] = m
+	}
+	return nil
+}
+
+// start runs a worker until it ends and tells the spine if it failed.
+func (in *Ingest) start(ctx context.Context, w *worker) {
+	in.running.Add(1)
+	in.workers.Go(func() {
+		defer in.running.Add(-1)
+		w.pulse.goroutine.Store(goroutineID())
+		err := w.guarded(ctx)
+		if w.sh.epoch.Load() != w.epoch {
+			in.ghosts.remove(w.sh.n, w.epoch)
+			in.opts.Logger.Warn("a replaced worker returned", "shard", w.sh.n, "epoch", w.epoch, "err", err)
+			return
+		}
+		var p *panicked
+		switch {
+		case err == nil || ctx.Err() != nil:
+		case errors.As(err, &p):
+			c := command{kind: cmdReplace, shard: w.sh, epoch: w.epoch, stall: &Stall{
+				Shard: w.sh.n, Shape: shape.ID(w.pulse.current.Load()), Cause: "panic: " + p.value, Stack: p.stack,
+			}, returned: true}
+			select {
+			case in.commands <- c:
+			case <-ctx.Done():
+			}
+		default:
+			in.fail(fmt.Errorf("shard %d: %w", w.sh.n, err))
+			in.stop()
+		}
+	})
+}
+
+func (w *worker) guarded(ctx context.Context) (err error) {
+	defer recovered(&err)
+	return w.run(ctx)
+}
+
+// replace fences a shard's worker and starts a fresh one, which reads the
+// journal from where the old one had come to. A goroutine cannot be killed: if
+// the old one still runs it is a ghost from now on.
+func (s *spine) replace(c command) {
+	sh := c.shard
+	if sh.epoch.Load() != c.epoch {
+		// Replaced already; if it has ended meanwhile it is no ghost any more.
+		if c.returned {
+			s.in.ghosts.remove(sh.n, c.epoch)
+		}
+		return
+	}
+	at := wal.LSN(sh.applied.Load())
+	if sh.strikes.id == c.stall.Shape && sh.strikes.at == at {
+		sh.strikes.count++
+	} else {
+		sh.strikes = strikes{id: c.stall.Shape, at: at, count: 1}
+	}
+	c.stall.Strikes = sh.strikes.count
+	c.stall.At = at
+	s.in.watchdog.record(*c.stall)
+	if !c.returned {
+		s.in.ghosts.add(Ghost{Shard: sh.n, Epoch: c.epoch, Shape: c.stall.Shape, Since: time.Now()})
+	}
+	log := s.in.opts.Logger.With("shard", sh.n, "shape", c.stall.Shape, "position", at, "strike", sh.strikes.count)
+	log.Error("a worker makes no progress; it is replaced", "cause", c.stall.Cause, "stack", c.stall.Stack)
+	if sh.strikes.count >= patience {
+		if c.stall.Shape == 0 {
+			s.in.fail(fmt.Errorf("shard %d failed %d times at %s: %s", sh.n, patience, at, c.stall.Cause))
+			s.in.stop()
+			return
+		}
+		if sp := sh.shapes[c.stall.Shape]; sp != nil {
+			s.index.Remove(sp.ID())
+			delete(sh.shapes, sp.ID())
+			delete(sh.joining, sp.ID())
+			s.in.bury(sp, shape.ReasonStalled, c.stall.Cause)
+		}
+	}
+	sh.epoch.Add(1)
+	s.takeOver(sh)
+}
+
+// takeOver gives a shard a fresh worker. It reads cursors from the shape log,
+// which the spine must not wait for: so the worker does it, and until then the
+// shard counts as lagging.
+func (s *spine) takeOver(sh *shard) {
+	w := s.in.newWorker(sh)
+	w.pos = wal.LSN(sh.applied.Load())
+	sh.lagging, sh.wants, sh.out, sh.touched = true, false, nil, false
+	sh.behind.Store(true)
+	members := make(map[shape.ID]*registry.Shape, len(sh.shapes))
+	sh.held = nil
+	for id, sp := range sh.shapes {
+		if _, joining := sh.joining[id]; joining {
+			// Its join lay in the old mailbox. Where it has come to is not the
+			// shard's position, so it joins again, from its own.
+			sh.held = append(sh.held, message{rejoin: sp})
+			continue
+		}
+		members[id] = sp
+	}
+	ctx := s.ctx
+	s.in.workers.Go(func() {
+		if err := w.load(members); err != nil {
+			s.in.fail(err)
+			s.in.stop()
+			return
+		}
+		s.in.start(ctx, w)
+	})
+}

@@ -1,0 +1,318 @@
+package ingest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/spillway-sync/spillway/internal/consume"
+	"github.com/spillway-sync/spillway/internal/flush"
+	"github.com/spillway-sync/spillway/internal/journal"
+	"github.com/spillway-sync/spillway/internal/registry"
+	"github.com/spillway-sync/spillway/internal/route"
+	"github.com/spillway-sync/spillway/internal/shape"
+	"github.com/spillway-sync/spillway/internal/shapelog"
+	"github.com/spillway-sync/spillway/internal/wal"
+)
+
+// Options says what an Ingest works with.
+type Options struct {
+	Journal  *journal.Journal
+	Log      *shapelog.Log
+	Registry *registry.Registry
+	// Shards is the number of workers; at least 1.
+	Shards int
+	// ChunkBytes is the size of a chunk of a shape's log, in bytes.
+	ChunkBytes int64
+	// Start is the position from which the journal is replayed: the boundary
+	// as it was last stored. Whatever a shape owes lies at or above it.
+	Start wal.LSN
+	// Epoch is greater than any that was used in this data directory before,
+	// with 2^20 to spare.
+	Epoch uint64
+	// Grace is how long a consumer may make no progress.
+	Grace time.Duration
+	// FlushEvery is how often the shape log is made durable.
+	FlushEvery time.Duration
+	Logger     *slog.Logger
+	// OnBoundary, if set, hears of each new boundary before the journal is
+	// trimmed there; the newest is the Start of the next run.
+	OnBoundary func(wal.LSN) error
+	// OnRemoved, if set, hears of each shape whose removal is durable.
+	OnRemoved func(shape.Reason)
+	// OnRelation, if set, hears of each relation message, so that caches of
+	// the catalogue can be renewed. It must not block.
+	OnRelation func(oid uint32)
+	// BeforeApply, if set, runs in the worker before each change: tests make
+	// consumers fail with it.
+	BeforeApply func(shape.ID, *wal.Change)
+}
+
+// Ingest is the running machinery. Create it with New, start it with Run.
+type Ingest struct {
+	opts  Options
+	began time.Time
+
+	commands chan command
+	durable  *ledger
+	grave    *graveyard
+	shards   []*shard
+	spine    *spine
+	watchdog *watchdog
+
+	routed   atomic.Uint64
+	boundary atomic.Uint64
+	holder   atomic.Pointer[holder]
+	ghosts   ghosts
+	running  atomic.Int64 // workers that have not returned, ghosts included
+	trimmed  wal.LSN      // the flusher's
+
+	target   wal.LSN       // the journal's end when we began
+	caughtUp chan struct{} // closed when every shard has applied up to target
+	catching sync.Once
+
+	failed  chan error                         // one slot: why the whole cannot go on
+	cancel  atomic.Pointer[context.CancelFunc] // ends Run
+	workers sync.WaitGroup
+}
+
+type holder struct {
+	id   shape.ID
+	from wal.LSN
+}
+
+// New takes the catalogue's shapes in. It reads their cursors, so it may take a
+// while after a crash with many shapes.
+func New(opts Options) (*Ingest, error) {
+	in := &Ingest{
+		opts:     opts,
+		began:    time.Now(),
+		commands: make(chan command, 256),
+		durable:  newLedger(),
+		grave:    newGraveyard(),
+		target:   opts.Journal.Synced(),
+		caughtUp: make(chan struct{}),
+		failed:   make(chan error, 1),
+	}
+	reader, err := opts.Journal.Reader(opts.Start)
+	if err != nil {
+		return nil, fmt.Errorf("read the journal from %s: %w", opts.Start, err)
+	}
+	s := &spine{
+		in:      in,
+		reader:  reader,
+		unpack:  unpacker{pos: opts.Start},
+		index:   route.New(),
+		tracker: flush.New(opts.Start),
+		pos:     opts.Start,
+		touched: make(map[shape.ID]struct{}),
+	}
+	for n := range max(1, opts.Shards) {
+		sh := &shard{
+			n:        n,
+			shapes:   make(map[shape.ID]*registry.Shape),
+			joining:  make(map[shape.ID]struct{}),
+			progress: new(registry.Progress),
+		}
+		sh.epoch.Store(opts.Epoch)
+		sh.routed.Store(uint64(opts.Start))
+		sh.applied.Store(uint64(opts.Start))
+		in.shards = append(in.shards, sh)
+	}
+	s.shards = in.shards
+	in.spine = s
+	in.routed.Store(uint64(opts.Start))
+	in.boundary.Store(uint64(opts.Start))
+	in.watchdog = newWatchdog(in)
+	s.adopt()
+	for _, sh := range in.shards {
+		w := in.newWorker(sh)
+		if err := w.load(sh.shapes); err != nil {
+			return nil, errors.Join(err, reader.Close())
+		}
+		w.pos = opts.Start
+		in.spine.workers = append(in.spine.workers, w)
+	}
+	in.noticeCaughtUp()
+	return in, nil
+}
+
+// Run works until ctx is done or something fails that only a new start can
+// mend. It returns when all its goroutines have, but for ghosts.
+func (in *Ingest) Run(ctx context.Context) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	in.cancel.Store(&cancel)
+	var all sync.WaitGroup
+	part := func(name string, f func(context.Context) error) {
+		all.Go(func() {
+			defer cancel()
+			if err := f(ctx); err != nil && !errors.Is(err, context.Canceled) {
+				in.fail(fmt.Errorf("%s: %w", name, err))
+			}
+		})
+	}
+	for _, w := range in.spine.workers {
+		in.start(ctx, w)
+	}
+	in.spine.workers = nil
+	in.spine.ctx = ctx
+	part("spine", in.spine.run)
+	part("flusher", in.flusher)
+	part("undertaker", in.undertaker)
+	part("watchdog", in.watchdog.run)
+	all.Wait()
+	in.waitWorkers()
+	// Last of all, so that what the workers wrote is durable.
+	err := in.opts.Log.Flush()
+	select {
+	case f := <-in.failed:
+		return f
+	default:
+	}
+	if err != nil {
+		return fmt.Errorf("flush the shape log: %w", err)
+	}
+	return nil
+}
+
+// stopLimit is how long Run waits for its workers when it ends: a worker may
+// be stuck in a consumer, and the process must stop within 10 s all the same.
+const stopLimit = 3 * time.Second
+
+// waitWorkers waits for the workers, but not for ghosts, which may never return.
+func (in *Ingest) waitWorkers() {
+	done := make(chan struct{})
+	go func() {
+		in.workers.Wait()
+		close(done)
+	}()
+	limit := time.After(stopLimit)
+	for {
+		select {
+		case <-done:
+			return
+		case <-limit:
+			in.opts.Logger.Warn("stopping without waiting longer for workers", "ghosts", in.ghosts.count())
+			return
+		case <-time.After(tick):
+			if n := int64(in.ghosts.count()); n > 0 && in.running.Load() == n {
+				return
+			}
+		}
+	}
+}
+
+func (in *Ingest) fail(err error) {
+	select {
+	case in.failed <- err:
+	default:
+	}
+}
+
+// stop ends Run.
+func (in *Ingest) stop() {
+	if c := in.cancel.Load(); c != nil {
+		(*c)()
+	}
+}
+
+func (in *Ingest) now() time.Duration { return time.Since(in.began) }
+
+// Boundary is the position below which nobody needs the journal any more.
+func (in *Ingest) Boundary() wal.LSN { return wal.LSN(in.boundary.Load()) }
+
+// Routed is the position up to which the spine has handed over.
+func (in *Ingest) Routed() wal.LSN { return wal.LSN(in.routed.Load()) }
+
+// CaughtUp is closed once everything that was in the journal at start has been
+// applied: from then on every offset that was ever given to a client is there.
+func (in *Ingest) CaughtUp() <-chan struct{} { return in.caughtUp }
+
+func (in *Ingest) noticeCaughtUp() {
+	for _, sh := range in.shards {
+		if wal.LSN(sh.applied.Load()) < in.target {
+			return
+		}
+	}
+	in.catching.Do(func() { close(in.caughtUp) })
+}
+
+func (in *Ingest) applied(*shard) {
+	select {
+	case <-in.caughtUp:
+	default:
+		in.noticeCaughtUp()
+	}
+}
+
+// Pin holds the journal from the present position on, for a shape whose
+// snapshot is about to be taken.
+func (in *Ingest) Pin(ctx context.Context, id shape.ID) error {
+	done := make(chan struct{})
+	if err := in.tell(ctx, command{kind: cmdPin, id: id, done: done}); err != nil {
+		return err
+	}
+	select {
+	case <-done:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// tell sends the spine a command. The spine waits for nobody, so this does not
+// take long.
+func (in *Ingest) tell(ctx context.Context, c command) error {
+	select {
+	case in.commands <- c:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// joinDistance is the distance to the spine, in bytes of WAL, at which a new
+// shape is handed to its shard, which is held up by reading the rest.
+const joinDistance = 4 << 20
+
+// Join brings a new shape into the stream: from is a position such that every
+// transaction below it is visible in the snapshot sp.Sees(). When Join returns
+// most of what lies between from and the spine has been replayed; the spine
+// takes the shape in at the end of the open transaction.
+func (in *Ingest) Join(ctx context.Context, sp *registry.Shape, from wal.LSN) error {
+	sh := in.shards[uint64(sp.ID())%uint64(len(in.shards))]
+	c := in.newConsumer(sp, shape.Cursor{Pos: from, Tail: wal.AfterSnapshot})
+	// The longer part is replayed here, so that the shard is not held up.
+	for {
+		to := in.Routed()
+		if to < c.Cursor().Pos+joinDistance {
+			break
+		}
+		w := in.newPrivateWorker(sh)
+		m := &member{shape: sp, consumer: c}
+		w.members[sp.ID()] = m
+		if err := w.replay(ctx, w.index(), c.Cursor().Pos, to); err != nil {
+			return fmt.Errorf("bring shape %s to the stream: %w", sp.Handle(), err)
+		}
+		if m.dead {
+			return registry.ErrRemoved
+		}
+		c.Skip(to)
+	}
+	return in.tell(ctx, command{kind: cmdJoin, join: &join{shape: sp, consumer: c}})
+}
+
+func (in *Ingest) newConsumer(sp *registry.Shape, cur shape.Cursor) *consume.Consumer {
+	return consume.New(sp.Def(), cur, in.opts.ChunkBytes, sp.Sees())
+}
+
+// Remove gives a shape's log up: it is taken out of the stream, its removal is
+// made durable, its waiters are woken. It does not wait for that.
+func (in *Ingest) Remove(sp *registry.Shape, reason shape.Reason, detail string) {
+	in.bury(sp, reason, detail)
+}

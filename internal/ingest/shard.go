@@ -1,0 +1,113 @@
+package ingest
+
+import (
+	"sync/atomic"
+
+	"github.com/spillway-sync/spillway/internal/consume"
+	"github.com/spillway-sync/spillway/internal/registry"
+	"github.com/spillway-sync/spillway/internal/shape"
+	"github.com/spillway-sync/spillway/internal/wal"
+)
+
+// mailboxLength bounds the batches that wait for a shard. A batch is at most
+// about one MiB of stream, so a shard holds some tens of MiB at the most before
+// it has to read the journal by itself.
+const mailboxLength = 32
+
+// stepKind says what a step of a batch is.
+type stepKind uint8
+
+const (
+	stepChange stepKind = iota + 1
+	stepCommit
+	stepAbort
+	stepRelation
+)
+
+// step is one thing a worker has to do. Changes are shared read-only by all
+// shards.
+type step struct {
+	kind stepKind
+	id   shape.ID
+	tx   *wal.Txn
+	ch   *wal.Change
+	rel  *wal.Relation
+}
+
+// message is what lies in a shard's mailbox.
+type message struct {
+	// at is the spine's position before the steps, to the one after them.
+	at, to wal.LSN
+	steps  []step
+
+	// One of these may be set instead of steps; they come at transaction ends.
+	join   *join
+	rejoin *registry.Shape
+	remove shape.ID
+	resume *resume
+}
+
+// join brings a new shape to its shard. Its consumer has come to
+// consumer.Cursor().Pos and reads the journal from there to message.at.
+type join struct {
+	shape    *registry.Shape
+	consumer *consume.Consumer
+}
+
+// resume tells a worker that is behind to read the journal up to message.at and
+// to take its mailbox from there.
+type resume struct {
+	// from is the boundary when the message was made: nothing that this shard
+	// owes lies below it.
+	from wal.LSN
+}
+
+// shard is a set of shapes with one worker. Fields up to the blank line belong
+// to the spine; the atomics are read by anybody.
+type shard struct {
+	n       int
+	box     chan message  // the present worker's mailbox; replaced with the worker
+	nudge   chan struct{} // wakes the present worker when behind was set
+	out     []step        // collected for the next message
+	touched bool          // by the open transaction
+	lagging bool          // left out until its worker has caught up
+	wants   bool          // its worker asks to be taken in again
+	held    []message     // controls to deliver when it resumes
+	strikes strikes       // restarts at one place
+	shapes  map[shape.ID]*registry.Shape
+	joining map[shape.ID]struct{} // sent to the worker, not yet confirmed
+
+	progress *registry.Progress
+	epoch    atomic.Uint64 // of the present worker: others are ghosts
+	routed   atomic.Uint64 // position handed over (or held back, when lagging)
+	applied  atomic.Uint64 // position up to which everything is in the shape log
+	behind   atomic.Bool   // tells the worker that it is lagging
+	pulse    atomic.Pointer[pulse]
+}
+
+// pulse is what one worker shows of itself, so that the watchdog need not ask.
+type pulse struct {
+	epoch     uint64
+	goroutine atomic.Int64  // its number in stack traces
+	posted    atomic.Uint64 // messages put into its mailbox
+	taken     atomic.Uint64 // messages it has finished
+	beat      atomic.Uint64 // changes applied and batches committed
+	current   atomic.Uint64 // ID of the shape whose consumer is running, 0: none
+}
+
+// strikes counts how often a shard's worker was replaced at the same place.
+type strikes struct {
+	id    shape.ID
+	at    wal.LSN
+	count int
+}
+
+func (s *shard) post(m message) bool {
+	select {
+	case s.box <- m:
+		s.pulse.Load().posted.Add(1)
+		return true
+	default:
+		return false
+	}
+}

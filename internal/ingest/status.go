@@ -1,0 +1,91 @@
+package ingest
+
+import (
+	"maps"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/spillway-sync/spillway/internal/shape"
+	"github.com/spillway-sync/spillway/internal/wal"
+)
+
+// Status is what operators see of the machinery. It is read from atomics and
+// never waits for anybody.
+type Status struct {
+	Routed   wal.LSN
+	Applied  wal.LSN // of the shard that is furthest behind
+	Boundary wal.LSN // durable: below it nobody needs the journal
+	HeldBy   shape.ID
+	HeldFrom wal.LSN
+	Held     bool
+	Ghosts   []Ghost
+	Lagging  int     // shards that read the journal by themselves
+	Stalls   []Stall // the newest, with their evidence
+
+	StallsTotal int
+}
+
+// Ghost is a worker that was replaced and has not returned.
+type Ghost struct {
+	Shard int
+	Epoch uint64
+	Shape shape.ID // whose consumer it is in
+	Since time.Time
+}
+
+// Status reads the present figures.
+func (in *Ingest) Status() Status {
+	st := Status{
+		Routed:   in.Routed(),
+		Boundary: in.Boundary(),
+		Ghosts:   in.ghosts.list(),
+	}
+	st.Stalls, st.StallsTotal = in.watchdog.stalls()
+	st.Applied = st.Routed
+	for _, sh := range in.shards {
+		st.Applied = min(st.Applied, wal.LSN(sh.applied.Load()))
+		if sh.behind.Load() {
+			st.Lagging++
+		}
+	}
+	if h := in.holder.Load(); h != nil {
+		st.Held, st.HeldBy, st.HeldFrom = true, h.id, h.from
+	}
+	return st
+}
+
+// ghosts are the workers that were replaced and have not returned.
+type ghosts struct {
+	mu  sync.Mutex       // leaf lock
+	all map[uint64]Ghost // by epoch and shard
+}
+
+func ghostKey(shard int, epoch uint64) uint64 { return epoch<<8 | uint64(shard&0xff) }
+
+func (g *ghosts) add(x Ghost) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.all == nil {
+		g.all = make(map[uint64]Ghost)
+	}
+	g.all[ghostKey(x.Shard, x.Epoch)] = x
+}
+
+func (g *ghosts) remove(shard int, epoch uint64) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	delete(g.all, ghostKey(shard, epoch))
+}
+
+func (g *ghosts) list() []Ghost {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return slices.SortedFunc(maps.Values(g.all), func(a, b Ghost) int { return a.Since.Compare(b.Since) })
+}
+
+func (g *ghosts) count() int {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return len(g.all)
+}

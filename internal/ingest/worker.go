@@ -1,0 +1,345 @@
+package ingest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"runtime/debug"
+
+	"github.com/spillway-sync/spillway/internal/consume"
+	"github.com/spillway-sync/spillway/internal/registry"
+	"github.com/spillway-sync/spillway/internal/route"
+	"github.com/spillway-sync/spillway/internal/shape"
+	"github.com/spillway-sync/spillway/internal/shapelog"
+	"github.com/spillway-sync/spillway/internal/wal"
+)
+
+// errGhost says that a worker was replaced: what it has in hand does not count.
+var errGhost = errors.New("this worker was replaced")
+
+// batchBytes bounds what a worker puts into one batch of the shape log, in
+// bytes. Entries of a transaction that goes on may be committed before its end:
+// they lie beyond the published tail, where nobody reads.
+const batchBytes = 4 << 20
+
+// member is a shape as its worker sees it.
+type member struct {
+	shape    *registry.Shape
+	consumer *consume.Consumer
+	dead     bool // its log was given up; it waits for its removal
+	open     bool // touched by the open transaction
+	changed  bool // its cursor moved since the last commit
+	wrote    bool // it has entries that are not known to be durable
+}
+
+// worker runs the consumers of one shard. One goroutine owns it.
+type worker struct {
+	in    *Ingest
+	sh    *shard
+	pulse *pulse
+	epoch uint64
+	// private: it brings one new shape to the stream and speaks for no shard.
+	private bool
+	box     chan message
+	nudge   chan struct{} // one slot: behind was set
+
+	members  map[shape.ID]*member
+	encoders *consume.Encoders
+	open     []*member
+	changed  []*member
+	pos      wal.LSN
+	batch    *shapelog.Batch
+	out      consume.Out
+	size     int // bytes in batch
+}
+
+// run works until ctx is done, the worker is replaced or its storage fails.
+func (w *worker) run(ctx context.Context) error {
+	for {
+		if w.sh.behind.Load() && len(w.box) == 0 {
+			if err := w.catchUp(ctx); err != nil {
+				return err
+			}
+		}
+		select {
+		case m := <-w.box:
+			if err := w.take(ctx, m); err != nil {
+				return err
+			}
+			w.pulse.taken.Add(1)
+		case <-w.nudge:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+func (w *worker) take(ctx context.Context, m message) error {
+	switch {
+	case m.join != nil:
+		return w.join(ctx, m.join, m.at)
+	case m.rejoin != nil:
+		return w.rejoin(ctx, m.rejoin, m.at)
+	case m.remove != 0:
+		if gone := w.members[m.remove]; gone != nil {
+			gone.consumer.Share(nil)
+			delete(w.members, m.remove)
+		}
+		return nil
+	case m.resume != nil:
+		w.abort()
+		w.sh.behind.Store(false)
+		return w.replay(ctx, w.index(), max(w.pos, m.resume.from), m.at)
+	}
+	for i := range m.steps {
+		if err := w.step(&m.steps[i]); err != nil {
+			return err
+		}
+		if w.size >= batchBytes {
+			if err := w.write(); err != nil {
+				return err
+			}
+		}
+	}
+	return w.commit(m.to)
+}
+
+func (w *worker) step(s *step) error {
+	switch s.kind {
+	case stepChange:
+		return w.change(s.id, s.tx, s.ch)
+	case stepCommit:
+		return w.endTxn(s.tx)
+	case stepRelation:
+		return w.relation(s.id, s.tx, s.rel)
+	}
+	w.abort()
+	return nil
+}
+
+// join takes a new shape in and brings it to where the shard is.
+func (w *worker) join(ctx context.Context, j *join, at wal.LSN) error {
+	id := j.shape.ID()
+	m := &member{shape: j.shape, consumer: j.consumer}
+	m.consumer.Share(w.encoders)
+	w.members[id] = m
+	index := route.New()
+	index.Add(id, j.shape.Def())
+	if err := w.replay(ctx, index, j.consumer.Cursor().Pos, at); err != nil {
+		return err
+	}
+	// Also when nothing was replayed: the cursor must be stored once, so that
+	// a worker that takes over finds where this shape stands.
+	w.mark(m)
+	if err := w.commit(at); err != nil {
+		return err
+	}
+	j.shape.SetProgress(w.sh.progress)
+	w.in.durable.note(id, at, true)
+	return w.in.tell(ctx, command{kind: cmdJoined, shard: w.sh, id: id})
+}
+
+// rejoin repeats a join that a replaced worker did not finish.
+func (w *worker) rejoin(ctx context.Context, sp *registry.Shape, at wal.LSN) error {
+	if err := w.load(map[shape.ID]*registry.Shape{sp.ID(): sp}); err != nil {
+		return err
+	}
+	return w.join(ctx, &join{shape: sp, consumer: w.members[sp.ID()].consumer}, at)
+}
+
+// catchUp reads the journal until the distance to the spine is small, then asks
+// to be taken in again.
+func (w *worker) catchUp(ctx context.Context) error {
+	w.abort()
+	for {
+		to := wal.LSN(w.in.routed.Load())
+		if to <= w.pos {
+			break
+		}
+		from := w.pos
+		if err := w.replay(ctx, w.index(), max(from, w.in.Boundary()), to); err != nil {
+			return err
+		}
+		if to-from < replayBytes {
+			break
+		}
+	}
+	if err := w.in.tell(ctx, command{kind: cmdResume, shard: w.sh, epoch: w.epoch}); err != nil {
+		return err
+	}
+	select {
+	case m := <-w.box:
+		defer w.pulse.taken.Add(1)
+		return w.take(ctx, m)
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+func (w *worker) index() *route.Index {
+	x := route.New()
+	for id, m := range w.members {
+		if !m.dead {
+			x.Add(id, m.shape.Def())
+		}
+	}
+	return x
+}
+
+func (w *worker) change(id shape.ID, tx *wal.Txn, ch *wal.Change) error {
+	m := w.members[id]
+	if m == nil || m.dead {
+		return nil
+	}
+	w.pulse.current.Store(uint64(id))
+	if f := w.in.opts.BeforeApply; f != nil {
+		f(id, ch)
+	}
+	if !m.open {
+		m.open = true
+		w.open = append(w.open, m)
+	}
+	err := m.consumer.Change(tx, ch, &w.out)
+	w.pulse.current.Store(0)
+	w.pulse.beat.Add(1)
+	return w.settle(m, err)
+}
+
+func (w *worker) relation(id shape.ID, tx *wal.Txn, rel *wal.Relation) error {
+	m := w.members[id]
+	if m == nil || m.dead {
+		return nil
+	}
+	return w.settle(m, m.consumer.Relation(tx, rel))
+}
+
+// settle takes what a step of a consumer gave: entries, or that its log cannot
+// be continued.
+func (w *worker) settle(m *member, err error) error {
+	if derr := w.drain(m); derr != nil {
+		return derr
+	}
+	if err == nil {
+		return nil
+	}
+	rotate, ok := errors.AsType[*consume.Rotate](err)
+	if !ok {
+		return err
+	}
+	m.dead = true
+	m.consumer.Share(nil)
+	w.in.bury(m.shape, rotate.Reason, rotate.Detail)
+	return nil
+}
+
+func (w *worker) drain(m *member) error {
+	id := m.shape.ID()
+	for _, e := range w.out.Entries {
+		if err := w.batch.Append(id, shapelog.Entry(e)); err != nil {
+			return err
+		}
+		w.size += len(e.JSON)
+		m.wrote = true
+	}
+	w.out.Reset()
+	return nil
+}
+
+// endTxn ends a transaction for all who took part in it.
+func (w *worker) endTxn(tx *wal.Txn) error {
+	for _, m := range w.open {
+		m.open = false
+		if m.dead {
+			continue
+		}
+		m.consumer.Commit(tx, &w.out)
+		if err := w.drain(m); err != nil {
+			return err
+		}
+		w.mark(m)
+	}
+	clear(w.open)
+	w.open = w.open[:0]
+	return nil
+}
+
+func (w *worker) mark(m *member) {
+	if !m.changed {
+		m.changed = true
+		w.changed = append(w.changed, m)
+	}
+}
+
+// abort forgets the open transaction; it will come again.
+func (w *worker) abort() {
+	for _, m := range w.open {
+		m.open = false
+		m.consumer.Abort()
+	}
+	clear(w.open)
+	w.open = w.open[:0]
+}
+
+// write puts the entries so far into the shape log without moving a cursor.
+func (w *worker) write() error {
+	if w.sh.epoch.Load() != w.epoch {
+		return errGhost
+	}
+	if err := w.batch.Commit(); err != nil {
+		return fmt.Errorf("write the shape log: %w", err)
+	}
+	w.batch = w.in.opts.Log.NewBatch()
+	w.size = 0
+	return nil
+}
+
+// commit puts entries and cursors into the shape log, then publishes them. A
+// member in the middle of a transaction keeps its cursor from before it.
+func (w *worker) commit(to wal.LSN) error {
+	w.pulse.beat.Add(1)
+	for _, m := range w.changed {
+		if !m.dead {
+			if err := w.batch.SetCursor(m.shape.ID(), shape.Epoch(w.epoch), m.consumer.Cursor()); err != nil {
+				return err
+			}
+		}
+	}
+	if len(w.changed) > 0 || w.size > 0 {
+		if err := w.write(); err != nil {
+			return err
+		}
+	}
+	if w.sh.epoch.Load() != w.epoch {
+		return errGhost
+	}
+	for _, m := range w.changed {
+		m.changed = false
+		if m.dead {
+			continue
+		}
+		cur := m.consumer.Cursor()
+		m.shape.Publish(cur.Tail, cur.Tail.Tx)
+		w.in.durable.note(m.shape.ID(), cur.Pos, m.wrote)
+		m.wrote = false
+	}
+	clear(w.changed)
+	w.changed = w.changed[:0]
+	if to > w.pos && !w.private {
+		w.pos = to
+		w.sh.progress.Advance(to)
+		w.sh.applied.Store(uint64(to))
+		w.in.applied(w.sh)
+	}
+	return nil
+}
+
+// panicked is a panic of a consumer, as an error.
+type panicked struct{ value, stack string }
+
+func (p *panicked) Error() string { return "panic: " + p.value + "\n" + p.stack }
+
+func recovered(err *error) {
+	if r := recover(); r != nil {
+		*err = &panicked{value: fmt.Sprint(r), stack: string(debug.Stack())}
+	}
+}

@@ -1,0 +1,155 @@
+package snapshot
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/spillway-sync/spillway/internal/consume"
+	"github.com/spillway-sync/spillway/internal/registry"
+	"github.com/spillway-sync/spillway/internal/shape"
+	"github.com/spillway-sync/spillway/internal/shapelog"
+	"github.com/spillway-sync/spillway/internal/wal"
+)
+
+// Stream is what a new shape needs of the ingest.
+type Stream interface {
+	// Routed is the position that the stream has come to.
+	Routed() wal.LSN
+	// Pin holds the journal for the shape from the present position on.
+	Pin(ctx context.Context, id shape.ID) error
+	// Join brings the shape into the stream from a position on.
+	Join(ctx context.Context, sp *registry.Shape, from wal.LSN) error
+	// Remove gives the shape up.
+	Remove(sp *registry.Shape, reason shape.Reason, detail string)
+}
+
+// Database is what a new shape needs of Postgres.
+type Database interface {
+	// Publish puts the table into the publication with full replica identity.
+	Publish(ctx context.Context, t *shape.Table) error
+	// WritersGone returns the present end of the log after waiting for all who
+	// may have written to the table before it.
+	WritersGone(ctx context.Context, t *shape.Table) (wal.LSN, error)
+	// Snapshot calls onStart once with what the snapshot sees, then onRow for
+	// each row; a row is valid during the call only.
+	Snapshot(ctx context.Context, def *shape.Def, onStart func(wal.Snapshot) error, onRow func(wal.Tuple) error) error
+	// Explain turns an error of the above into a *Failure or *SchemaChanged.
+	Explain(err error) error
+}
+
+// Options says what a Creator works with.
+type Options struct {
+	Registry   *registry.Registry
+	Log        *shapelog.Log
+	Stream     Stream
+	Database   Database
+	Workers    int   // snapshots read at the same time
+	ChunkBytes int64 // of a snapshot chunk
+	Logger     *slog.Logger
+}
+
+// Creator makes shapes.
+type Creator struct {
+	opts  Options
+	slots chan struct{} // one for each snapshot being read
+	ctx   context.Context
+	stop  context.CancelFunc
+	jobs  sync.WaitGroup
+}
+
+// New returns a Creator that works until Close.
+func New(opts Options) *Creator {
+	ctx, stop := context.WithCancel(context.Background())
+	return &Creator{opts: opts, slots: make(chan struct{}, max(1, opts.Workers)), ctx: ctx, stop: stop}
+}
+
+// Close ends the work under way and waits for it. Shapes whose first rows are
+// not complete fail; the next start removes them.
+func (c *Creator) Close() {
+	c.stop()
+	c.jobs.Wait()
+}
+
+// Create finds the shape of an equal definition or makes one. It returns as
+// soon as the shape has a handle; its Ready tells when rows can be asked for.
+func (c *Creator) Create(def *shape.Def) (*registry.Shape, error) {
+	sp, created, err := c.opts.Registry.Create(def, c.opts.Stream.Routed())
+	if err != nil {
+		return nil, fmt.Errorf("register a shape: %w", err)
+	}
+	if created {
+		// Not the request's context: others may wait for the same shape.
+		c.jobs.Go(func() { c.job(c.ctx, sp) })
+	}
+	return sp, nil
+}
+
+// job makes a registered shape live or gives it up.
+func (c *Creator) job(ctx context.Context, sp *registry.Shape) {
+	log := c.opts.Logger.With("handle", sp.Handle(), "table", sp.Def().Table.Name)
+	began := time.Now()
+	rows, err := c.make(ctx, sp)
+	if err == nil {
+		log.Info("shape created", "rows", rows, "took", time.Since(began))
+		return
+	}
+	if errors.Is(err, registry.ErrRemoved) {
+		return
+	}
+	err = c.opts.Database.Explain(err)
+	sp.Fail(err)
+	if ctx.Err() == nil {
+		log.Warn("a shape's first rows could not be read", "took", time.Since(began), "err", err)
+	}
+	reason := shape.ReasonSnapshot
+	if errors.As(err, new(*SchemaChanged)) {
+		reason = shape.ReasonSchema
+	}
+	c.opts.Stream.Remove(sp, reason, err.Error())
+}
+
+func (c *Creator) make(ctx context.Context, sp *registry.Shape) (rows int, err error) {
+	def := sp.Def()
+	if err := c.opts.Stream.Pin(ctx, sp.ID()); err != nil {
+		return 0, fmt.Errorf("pin the stream: %w", err)
+	}
+	select {
+	case c.slots <- struct{}{}:
+		defer func() { <-c.slots }()
+	case <-ctx.Done():
+		return 0, ctx.Err()
+	}
+	if err := c.opts.Database.Publish(ctx, def.Table); err != nil {
+		return 0, fmt.Errorf("publish the table: %w", err)
+	}
+	from, err := c.opts.Database.WritersGone(ctx, def.Table)
+	if err != nil {
+		return 0, fmt.Errorf("wait for writers: %w", err)
+	}
+	snap := c.opts.Log.NewSnapshot(sp.ID(), c.opts.ChunkBytes)
+	var sees wal.Snapshot
+	onStart := func(s wal.Snapshot) error {
+		sees = s
+		if err := sp.SetSnapshot(sees, snap); err != nil {
+			return err
+		}
+		return c.opts.Stream.Join(ctx, sp, from)
+	}
+	var buf []byte
+	onRow := func(row wal.Tuple) error {
+		rows++
+		buf = consume.AppendInsertRow(buf[:0], def, row)
+		return snap.Append(buf)
+	}
+	if err := c.opts.Database.Snapshot(ctx, def, onStart, onRow); err != nil {
+		return rows, fmt.Errorf("read the first rows: %w", err)
+	}
+	if err := snap.Finish(consume.AppendSnapshotEnd(nil, &sees)); err != nil {
+		return rows, fmt.Errorf("store the first rows: %w", err)
+	}
+	return rows, sp.SnapshotComplete()
+}
