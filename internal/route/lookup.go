@@ -15,7 +15,7 @@ func blind(ch *wal.Change) bool {
 	case wal.Update:
 		return ch.Incomplete || ch.OldIsKey || ch.Old == nil
 	case wal.Delete:
-		return ch.OldIsKey
+		return ch.OldIsKey || ch.Old == nil
 	}
 	return true // a truncation is about all rows
 }
@@ -91,8 +91,8 @@ func (x *Index) try(t *table, e *entry, ch *wal.Change, dst []shape.ID) []shape.
 		return dst
 	}
 	e.seen = x.stamp
-	before, after := t.rows(e.def.Table, ch, x.stamp)
-	if matches(e, before) || matches(e, after) {
+	before, after, ok := t.rows(e.def.Table, ch, x.stamp)
+	if !ok || matches(e, before) || matches(e, after) {
 		return append(dst, e.id)
 	}
 	return dst
@@ -122,9 +122,13 @@ func (t *table) align(rel *wal.Relation) {
 	}
 }
 
-// rows gives the change's rows in the order of a version of the table.
-func (t *table) rows(version *shape.Table, ch *wal.Change, stamp uint64) (before, after wal.Tuple) {
+// rows gives the change's rows in the order of a version of the table. They are
+// not ok if a column of that version has gone: its shapes will be rotated.
+func (t *table) rows(version *shape.Table, ch *wal.Change, stamp uint64) (before, after wal.Tuple, ok bool) {
 	m := t.mapping(version, ch.Rel)
+	if m.err != nil {
+		return nil, nil, false
+	}
 	if m.stamp != stamp {
 		m.stamp = stamp
 		before, after := m.m.Row(ch.Old, m.before), m.m.Row(ch.New, m.after)
@@ -133,7 +137,7 @@ func (t *table) rows(version *shape.Table, ch *wal.Change, stamp uint64) (before
 			m.keep(before, after)
 		}
 	}
-	return m.rows[0], m.rows[1]
+	return m.rows[0], m.rows[1], true
 }
 
 // keep hands scratch that was grown back.
@@ -152,6 +156,7 @@ func (t *table) mapping(version *shape.Table, rel *wal.Relation) *mapping {
 			return &t.maps[i]
 		}
 	}
-	t.maps = append(t.maps, mapping{version: version, m: shape.Align(version, rel)})
+	m, err := shape.Map(version, rel)
+	t.maps = append(t.maps, mapping{version: version, m: m, err: err})
 	return &t.maps[len(t.maps)-1]
 }

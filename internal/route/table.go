@@ -24,6 +24,7 @@ type table struct {
 type mapping struct {
 	version *shape.Table
 	m       shape.Mapping
+	err     error     // a column of version is missing
 	before  wal.Tuple // scratch
 	after   wal.Tuple
 	stamp   uint64
