@@ -1,0 +1,160 @@
+package pgquery
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/spillway-sync/spillway/internal/shape"
+)
+
+// member is what the catalogue says of a table, or of a partition or an
+// inheritance child of it, with regard to a publication.
+type member struct {
+	OID                         uint32
+	Schema, Name                string
+	Kind, Identity, Persistence string
+	Partition                   bool
+	Owned                       bool // our role may alter it
+	Published                   bool // in its own name, an ancestor's, its schema's or with all
+	Filtered                    bool // a row filter or a column list
+}
+
+func (m *member) sql() string  { return relation(m.Schema, m.Name) }
+func (m *member) text() string { return m.Schema + "." + m.Name }
+
+// holdsRows: the member has rows of its own, which the stream names by it.
+func (m *member) holdsRows() bool { return m.Kind == "r" }
+
+// members lists the table and all its descendants in the order of their names,
+// in which they are also locked: two who do so cannot wait for each other.
+func members(ctx context.Context, tx pgx.Tx, oid, publication uint32) ([]member, error) {
+	bySchema := "false"
+	if major(tx.Conn().PgConn()) >= 15 {
+		bySchema = `exists (select from pg_publication_namespace s where s.pnpubid = p.oid and s.pnnspid in (
+			select u.relnamespace from lineage l join pg_class u on u.oid = l.ancestor where l.oid = f.oid))`
+	}
+	rows, err := tx.Query(ctx, `
+		with recursive family(oid) as (
+			select $1::oid
+			union select i.inhrelid from family f join pg_inherits i on i.inhparent = f.oid
+		), lineage(oid, ancestor) as (
+			select oid, oid from family
+			union select l.oid, i.inhparent from lineage l
+				join pg_class c on c.oid = l.ancestor and c.relispartition
+				join pg_inherits i on i.inhrelid = l.ancestor
+		)
+		select c.oid, n.nspname::text, c.relname::text, c.relkind::text, c.relreplident::text, c.relpersistence::text,
+			c.relispartition, pg_has_role(c.relowner, 'USAGE'),
+			coalesce(p.puballtables or r.n > 0 or `+bySchema+`, false),
+			coalesce(r.filtered, false)
+		from family f
+		join pg_class c on c.oid = f.oid
+		join pg_namespace n on n.oid = c.relnamespace
+		left join pg_publication p on p.oid = $2::oid
+		left join lateral (
+			select count(*) n, bool_or((to_jsonb(m)->>'prqual') is not null or (to_jsonb(m)->>'prattrs') is not null) filtered
+			from lineage l join pg_publication_rel m on m.prrelid = l.ancestor
+			where l.oid = f.oid and m.prpubid = p.oid
+		) r on true
+		order by n.nspname, c.relname`, oid, publication)
+	if err != nil {
+		return nil, err
+	}
+	return pgx.CollectRows(rows, pgx.RowToStructByPos[member])
+}
+
+// plan is what is left to do for a table, from reading the catalogue alone.
+type plan struct {
+	add      []member // to the publication
+	identity []member // to REPLICA IDENTITY FULL
+}
+
+func (p *plan) done() bool { return len(p.add)+len(p.identity) == 0 }
+
+// plan looks and says what must be done; an error if it cannot be done.
+func (db *DB) plan(ctx context.Context, publication string, t *shape.Table) (p plan, err error) {
+	err = db.look(ctx, func(tx pgx.Tx) error {
+		pub, err := db.publicationFacts(ctx, tx, publication)
+		if err != nil {
+			return err
+		}
+		if err := pub.check(publication); err != nil {
+			return err
+		}
+		all, err := members(ctx, tx, t.OID, pub.oid)
+		if err != nil {
+			return err
+		}
+		if err := refuse(t, publication, all); err != nil {
+			return err
+		}
+		p = planFor(t, all)
+		return db.allowed(p, pub, publication, t)
+	})
+	return p, err
+}
+
+// refuse says what cannot be mended by us.
+func refuse(t *shape.Table, publication string, all []member) error {
+	renamed := true
+	for i := range all {
+		m := &all[i]
+		if m.OID == t.OID && m.Schema == t.Schema && m.Name == t.Name {
+			renamed = false
+		}
+		if m.Kind == "f" || m.Persistence != "p" {
+			return &Error{Kind: ErrPublication, Text: fmt.Sprintf(
+				`Database table "%s" cannot be replicated: "%s" is a foreign or unlogged table`, textOf(t), m.text())}
+		}
+		if m.Filtered {
+			return &Error{Kind: ErrPublication,
+				Text:   fmt.Sprintf(`Publication "%s" has a row filter or a column list for table "%s"`, publication, m.text()),
+				Remedy: "add the table to the publication without WHERE and without a list of columns"}
+		}
+	}
+	if renamed {
+		return &Error{Kind: ErrSchemaChanged, Text: fmt.Sprintf(`Database table "%s" has been dropped or renamed`, textOf(t))}
+	}
+	return nil
+}
+
+func planFor(t *shape.Table, all []member) (p plan) {
+	for _, m := range all {
+		// A partition comes with its root. An inheritance child that was made
+		// after its parent was added does not.
+		if !m.Published && (m.OID == t.OID || !m.Partition) {
+			p.add = append(p.add, m)
+		}
+		if m.holdsRows() && m.Identity != "f" {
+			p.identity = append(p.identity, m)
+		}
+	}
+	return p
+}
+
+// allowed says which part of the plan we may not carry out.
+func (db *DB) allowed(p plan, pub *publicationFacts, publication string, t *shape.Table) error {
+	missing := fmt.Sprintf(`Database table "%s" is missing from the publication "%s" and `, textOf(t), publication)
+	for _, m := range p.add {
+		remedy := "run ALTER PUBLICATION " + quote(publication) + " ADD TABLE " + m.sql()
+		if db.cfg.Manual {
+			return &Error{Kind: ErrPublication, Remedy: remedy,
+				Text: missing + "the SPILLWAY_MANUAL_PUBLISHING setting prevents Spillway from adding it"}
+		}
+		if !pub.owned || !m.Owned {
+			return &Error{Kind: ErrDenied, Text: missing + "Spillway lacks privileges to add it", Remedy: remedy}
+		}
+	}
+	for _, m := range p.identity {
+		if db.cfg.Manual || !m.Owned {
+			return &Error{Kind: ErrPublication,
+				Text:   fmt.Sprintf(`Database table "%s" does not have its replica identity set to FULL`, m.text()),
+				Remedy: "run ALTER TABLE " + m.sql() + " REPLICA IDENTITY FULL"}
+		}
+	}
+	return nil
+}
+
+func textOf(t *shape.Table) string { return t.Schema + "." + t.Name }

@@ -1,0 +1,113 @@
+package pgquery
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/jackc/pgx/v5"
+)
+
+// publicationFacts is what pg_publication says of a publication.
+type publicationFacts struct {
+	oid                              uint32
+	owned                            bool // our role may change it
+	allTables, viaRoot               bool
+	insert, update, delete, truncate bool
+}
+
+// publicationFacts returns nil if there is no such publication.
+func (db *DB) publicationFacts(ctx context.Context, tx pgx.Tx, name string) (*publicationFacts, error) {
+	var p publicationFacts
+	err := tx.QueryRow(ctx, `
+		select oid, pg_has_role(pubowner, 'USAGE'), puballtables, pubviaroot,
+			pubinsert, pubupdate, pubdelete, pubtruncate
+		from pg_publication where pubname = $1`, name).
+		Scan(&p.oid, &p.owned, &p.allTables, &p.viaRoot, &p.insert, &p.update, &p.delete, &p.truncate)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	return &p, nil
+}
+
+// check says what is wrong with the publication, or nil.
+func (p *publicationFacts) check(name string) error {
+	if p == nil {
+		return &Error{Kind: ErrPublication, Text: fmt.Sprintf(`Publication "%s" not found in the database`, name),
+			Remedy: "create it: CREATE PUBLICATION " + quote(name)}
+	}
+	if !p.insert || !p.update || !p.delete || !p.truncate {
+		return &Error{Kind: ErrPublication,
+			Text:   fmt.Sprintf(`Publication "%s" does not publish all required operations: INSERT, UPDATE, DELETE, TRUNCATE`, name),
+			Remedy: "run ALTER PUBLICATION " + quote(name) + " SET (publish = 'insert, update, delete, truncate')"}
+	}
+	if p.viaRoot {
+		return &Error{Kind: ErrPublication,
+			Text:   fmt.Sprintf(`Publication "%s" publishes partitions under the name of their root`, name),
+			Remedy: "run ALTER PUBLICATION " + quote(name) + " SET (publish_via_partition_root = false)"}
+	}
+	return nil
+}
+
+// EnsurePublication makes sure that the publication exists, created empty, and
+// publishes all operations. Row filters and column lists are looked at table by
+// table, in Publish: they harm nobody but the tables they are on.
+func (db *DB) EnsurePublication(ctx context.Context, name string) (created bool, err error) {
+	created, err = db.ensurePublication(ctx, name)
+	if hasCode(err, "42710") || hasCode(err, "23505") { // somebody else was first
+		created, err = db.ensurePublication(ctx, name)
+	}
+	if err != nil {
+		return false, fmt.Errorf("ensure publication %q: %w", name, err)
+	}
+	return created, nil
+}
+
+func (db *DB) ensurePublication(ctx context.Context, name string) (created bool, err error) {
+	err = db.look(ctx, func(tx pgx.Tx) error {
+		p, err := db.publicationFacts(ctx, tx, name)
+		if err != nil {
+			return err
+		}
+		if p != nil || db.cfg.Manual {
+			return p.check(name)
+		}
+		sql := "CREATE PUBLICATION " + quote(name)
+		if major(tx.Conn().PgConn()) >= 18 {
+			sql += " WITH (publish_generated_columns = stored)"
+		}
+		if _, err := tx.Exec(ctx, sql); err != nil {
+			return notAllowed(err, name)
+		}
+		created = true
+		return nil
+	})
+	return created && err == nil, err
+}
+
+func notAllowed(err error, name string) error {
+	if !hasCode(err, "42501") {
+		return err
+	}
+	return &Error{Kind: ErrDenied, Text: fmt.Sprintf(`Publication "%s" not found in the database`, name), Err: err,
+		Remedy: strings.Join([]string{
+			"grant our role CREATE on the database",
+			"or let an administrator run CREATE PUBLICATION " + quote(name),
+		}, ", ")}
+}
+
+// DropPublication drops a publication if it is there.
+func (db *DB) DropPublication(ctx context.Context, name string) error {
+	err := db.look(ctx, func(tx pgx.Tx) error {
+		_, err := tx.Exec(ctx, "DROP PUBLICATION IF EXISTS "+quote(name))
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("drop publication %q: %w", name, err)
+	}
+	return nil
+}

@@ -1,0 +1,104 @@
+package pgquery
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/spillway-sync/spillway/internal/shape"
+)
+
+// firstLockTry is how long the first attempt waits for the table's locks.
+const firstLockTry = 100 * time.Millisecond
+
+// Publish makes sure that the table, with its partitions and inheritance
+// children, is in the publication and has REPLICA IDENTITY FULL. What is right
+// already is neither touched nor locked.
+//
+// Both changes are made in one transaction, the publication first. In one,
+// because a published table without primary key refuses UPDATE and DELETE until
+// its identity is set: nobody must ever see that. The identity last, because its
+// lock lets no writer through: when the transaction commits, nobody is in the
+// middle of writing to a table that was not published a moment ago.
+//
+// That lock (ACCESS EXCLUSIVE, where the identity has to change) waits for the
+// table's readers, and everybody else queues behind it. So it is tried for a
+// tenth of a second first, then longer and longer, with pauses, up to five
+// seconds together: short transactions are not noticed to be waited for, and a
+// long one does not stop the table.
+func (db *DB) Publish(ctx context.Context, publication string, t *shape.Table) error {
+	if err := db.publish(ctx, publication, t); err != nil {
+		return fmt.Errorf("publish %s: %w", relation(t.Schema, t.Name), err)
+	}
+	return nil
+}
+
+func (db *DB) publish(ctx context.Context, publication string, t *shape.Table) error {
+	deadline := time.Now().Add(db.cfg.LockLimit)
+	var last error
+	for try := firstLockTry; ; try *= 2 {
+		p, err := db.plan(ctx, publication, t)
+		if err != nil || p.done() {
+			return err
+		}
+		left := time.Until(deadline)
+		if left <= 0 {
+			return last
+		}
+		try = min(try, left)
+		last = db.admin.script(ctx, p.sql(publication, try))
+		switch {
+		case last == nil:
+			// Once more round: the plan says whether anything came in between.
+			db.cfg.Logger.Info("table published", "table", relation(t.Schema, t.Name), "added", len(p.add), "identities", len(p.identity))
+			last = &Error{Kind: ErrLockTimeout, Text: textLock}
+		case hasCode(last, "57014") && ctx.Err() == nil: // the statement's limit
+			last = &Error{Kind: ErrLockTimeout, Text: textLock, Err: last}
+		case errors.Is(last, ErrLockTimeout):
+			if err := pause(ctx, min(try, time.Until(deadline))); err != nil {
+				return err
+			}
+		case hasCode(last, "42710"): // somebody else added it meanwhile
+		default:
+			return last
+		}
+	}
+}
+
+// sql is the transaction that carries out the plan.
+func (p *plan) sql(publication string, lock time.Duration) string {
+	var b strings.Builder
+	b.WriteString("BEGIN;\n" + pinned + limits(lockLimit, max(lock, time.Millisecond)))
+	for i, m := range p.add {
+		if i == 0 {
+			b.WriteString("ALTER PUBLICATION " + quote(publication) + " ADD TABLE ")
+		} else {
+			b.WriteString(", ")
+		}
+		if m.holdsRows() {
+			b.WriteString("ONLY ")
+		}
+		b.WriteString(m.sql())
+	}
+	if len(p.add) > 0 {
+		b.WriteString(";\n")
+	}
+	for _, m := range p.identity {
+		b.WriteString("ALTER TABLE ONLY " + m.sql() + " REPLICA IDENTITY FULL;\n")
+	}
+	b.WriteString("COMMIT")
+	return b.String()
+}
+
+func pause(ctx context.Context, d time.Duration) error {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-timer.C:
+		return nil
+	}
+}

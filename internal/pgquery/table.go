@@ -1,0 +1,229 @@
+package pgquery
+
+import (
+	"context"
+	"fmt"
+	"reflect"
+	"sync"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/spillway-sync/spillway/internal/expr"
+	"github.com/spillway-sync/spillway/internal/shape"
+)
+
+// cache keeps table descriptions until they are invalidated, and after that so
+// that an unchanged table keeps its pointer.
+type cache struct {
+	mu      sync.Mutex // never held while Postgres is asked
+	entries map[tableName]*entry
+	changes uint64 // counts invalidations
+}
+
+type tableName struct{ schema, name string }
+
+type entry struct {
+	table *shape.Table
+	stale bool
+}
+
+func newCache() cache { return cache{entries: make(map[tableName]*entry)} }
+
+// get returns what is known, and the number to hand to put.
+func (c *cache) get(n tableName) (t *shape.Table, changes uint64) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if e := c.entries[n]; e != nil && !e.stale {
+		return e.table, c.changes
+	}
+	return nil, c.changes
+}
+
+// put notes what Postgres said. If something was invalidated while it was
+// asked, the answer may be the old one: it counts as stale.
+func (c *cache) put(n tableName, t *shape.Table, changes uint64) *shape.Table {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if e := c.entries[n]; e != nil && reflect.DeepEqual(e.table, t) {
+		t = e.table
+	}
+	c.entries[n] = &entry{table: t, stale: changes != c.changes}
+	return t
+}
+
+func (c *cache) remove(n tableName) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	delete(c.entries, n)
+}
+
+// Invalidate makes Table ask again for the table with that oid. It is called
+// for every Relation message of the stream.
+func (db *DB) Invalidate(oid uint32) {
+	db.tables.mu.Lock()
+	defer db.tables.mu.Unlock()
+	db.tables.changes++
+	for _, e := range db.tables.entries {
+		if e.table.OID == oid {
+			e.stale = true
+		}
+	}
+}
+
+// Table describes an ordinary or partitioned table, by its exact names. The
+// pointer is the same as long as nothing about the table changes.
+func (db *DB) Table(ctx context.Context, schema, name string) (*shape.Table, error) {
+	n := tableName{schema, name}
+	t, changes := db.tables.get(n)
+	if t != nil {
+		return t, nil
+	}
+	var rows []columnRow
+	err := db.look(ctx, func(tx pgx.Tx) error {
+		r, err := tx.Query(ctx, tableQuery, schema, name)
+		if err != nil {
+			return err
+		}
+		rows, err = pgx.CollectRows(r, pgx.RowToStructByPos[columnRow])
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("look up table %s: %w", relation(schema, name), err)
+	}
+	if len(rows) == 0 {
+		db.tables.remove(n)
+		return nil, fmt.Errorf("look up table %s: %w", relation(schema, name), ErrNoTable)
+	}
+	if p := rows[0].Persistence; p != "p" {
+		db.tables.remove(n)
+		return nil, fmt.Errorf("look up table %s: %w that is replicated: it is unlogged", relation(schema, name), ErrNoTable)
+	}
+	return db.tables.put(n, buildTable(schema, name, rows), changes), nil
+}
+
+// columnRow is a row of tableQuery.
+type columnRow struct {
+	OID                         uint32
+	Kind, Identity, Persistence string
+
+	Num       int16
+	Name      string
+	Type      uint32
+	TypMod    int32
+	NotNull   bool
+	Generated string
+	Dims      int32
+
+	TypeName   string
+	Base       uint32
+	BaseKind   string // pg_type.typtype
+	Array      bool
+	Element    *string
+	Labels     []string
+	PKPosition *int64
+
+	Collation     *collation
+	Default       *collation
+	Deterministic *bool
+	Encoding      string
+}
+
+// The base of a domain may be a domain again. The catalogue's columns for
+// locales differ between versions: to_jsonb reads those that are there.
+const tableQuery = `
+select c.oid, c.relkind::text, c.relreplident::text, c.relpersistence::text,
+	a.attnum, a.attname::text, a.atttypid, a.atttypmod, a.attnotnull, a.attgenerated::text,
+	case when b.typcategory = 'A' and a.attndims = 0 then greatest(t.typndims, 1) else a.attndims::int4 end,
+	t.typname::text, b.oid, b.typtype::text, b.typcategory = 'A' and b.typlen = -1 and b.oid not in (22, 30),
+	e.typname::text,
+	case when b.typtype = 'e' then (select array_agg(l.enumlabel::text order by l.enumsortorder) from pg_enum l where l.enumtypid = b.oid) end,
+	k.position,
+	case when co.oid is not null then json_build_object(
+		'provider', co.collprovider, 'collate', co.collcollate, 'ctype', co.collctype,
+		'locale', coalesce(to_jsonb(co)->>'colllocale', to_jsonb(co)->>'colliculocale')) end,
+	json_build_object(
+		'provider', coalesce(to_jsonb(d)->>'datlocprovider', 'c'), 'collate', d.datcollate, 'ctype', d.datctype,
+		'locale', coalesce(to_jsonb(d)->>'datlocale', to_jsonb(d)->>'daticulocale')),
+	co.collisdeterministic,
+	pg_encoding_to_char(d.encoding)::text
+from pg_class c
+join pg_namespace n on n.oid = c.relnamespace
+join pg_database d on d.datname = current_database()
+join pg_attribute a on a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped
+join pg_type t on t.oid = a.atttypid
+cross join lateral (
+	with recursive chain(oid, next) as (
+		select t.oid, t.typbasetype
+		union all
+		select p.oid, p.typbasetype from chain join pg_type p on p.oid = chain.next
+	) select oid from chain where next = 0
+) base
+join pg_type b on b.oid = base.oid
+left join pg_type e on b.typcategory = 'A' and e.oid = b.typelem
+left join pg_collation co on co.oid = a.attcollation
+left join pg_index i on i.indrelid = c.oid and i.indisprimary
+left join lateral (
+	select p.position from unnest(i.indkey::int2[]) with ordinality p(num, position)
+	where p.num = a.attnum and p.position <= i.indnkeyatts
+) k on true
+where n.nspname = $1 and c.relname = $2 and c.relkind in ('r', 'p') and c.relpersistence <> 't'
+	and c.oid >= 16384 and n.nspname not in ('pg_catalog', 'information_schema', 'pg_toast')
+order by a.attnum`
+
+func buildTable(schema, name string, rows []columnRow) *shape.Table {
+	t := &shape.Table{
+		OID: rows[0].OID, Schema: schema, Name: name,
+		Kind: rows[0].Kind[0], Identity: rows[0].Identity[0],
+	}
+	keys := 0
+	for i := range rows {
+		t.Columns = append(t.Columns, rows[i].column())
+		if rows[i].PKPosition != nil {
+			keys++
+		}
+	}
+	if keys == 0 {
+		return t
+	}
+	t.PK = make([]int, keys)
+	for i := range rows {
+		if p := rows[i].PKPosition; p != nil {
+			t.PK[*p-1] = i
+		}
+	}
+	return t
+}
+
+func (r *columnRow) column() shape.Column {
+	c := shape.Column{
+		Column: expr.Column{
+			Name: r.Name,
+			Type: expr.Type{
+				OID: r.Type, Name: r.TypeName, Base: r.Base,
+				Array: r.Array, Enum: r.Labels, Row: r.BaseKind == "c",
+			},
+			Bytewise: true, Deterministic: true,
+		},
+		Num: r.Num, TypMod: r.TypMod, NotNull: r.NotNull,
+		Dims: int(r.Dims), SchemaType: r.TypeName,
+	}
+	if r.Generated != "" {
+		c.Generated = r.Generated[0]
+	}
+	if r.Element != nil {
+		c.SchemaType = *r.Element
+	}
+	if r.BaseKind == "e" && c.Type.Enum == nil {
+		c.Type.Enum = []string{} // CREATE TYPE … AS ENUM ()
+	}
+	if r.Collation != nil {
+		co := *r.Collation
+		if co.Provider == "d" && r.Default != nil {
+			co = *r.Default
+		}
+		c.Bytewise = co.bytewise()
+		c.Case = co.letters(r.Encoding)
+		c.Deterministic = r.Deterministic == nil || *r.Deterministic
+	}
+	return c
+}

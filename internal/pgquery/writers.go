@@ -1,0 +1,146 @@
+package pgquery
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/spillway-sync/spillway/internal/shape"
+	"github.com/spillway-sync/spillway/internal/wal"
+)
+
+const (
+	firstPoll   = 2 * time.Millisecond
+	slowestPoll = 250 * time.Millisecond
+	tellEvery   = 5 * time.Second
+)
+
+// Writer is a transaction that WritersGone waits for.
+type Writer struct {
+	// PID of its session; 0: it is prepared (PREPARE TRANSACTION).
+	PID int32
+	// Age of the transaction; 0 if our role may not see it.
+	Age time.Duration
+	// State of its session (pg_stat_activity.state), "prepared", or "".
+	State string
+}
+
+// holder is how pg_locks names a transaction: virtualtransaction and pid.
+type holder struct {
+	id    string
+	State string
+	Age   float64 // seconds
+	PID   int32
+}
+
+// WritersGone returns a position P, the end of the WAL as it is now, after every
+// transaction has ended that may have written to the table by then.
+//
+// Why: a transaction that wrote before the table was published, and commits
+// later, is in nobody's stream. It must be in the snapshot, so the snapshot must
+// be taken after its end. Having waited, a transaction that a later snapshot
+// does not see has its commit record at or above P, and all its changes of the
+// table were made after it was published.
+//
+// It is the way of CREATE INDEX CONCURRENTLY: nobody is blocked, who began to
+// write later is not waited for. Locks of the table are what is looked at; they
+// are kept until a transaction has become visible, also if it is prepared or
+// waits for a synchronous standby.
+func (db *DB) WritersGone(ctx context.Context, t *shape.Table) (wal.LSN, error) {
+	p, err := db.writersGone(ctx, t)
+	if err != nil {
+		return 0, fmt.Errorf("wait for the writers of %s: %w", relation(t.Schema, t.Name), err)
+	}
+	return p, nil
+}
+
+func (db *DB) writersGone(ctx context.Context, t *shape.Table) (p wal.LSN, err error) {
+	var waiting []holder
+	err = db.look(ctx, func(tx pgx.Tx) error {
+		// First P, in a statement of its own: the list must not be older.
+		if p, err = readLSN(ctx, tx, "select pg_current_wal_insert_lsn()::text"); err != nil {
+			return err
+		}
+		waiting, err = writers(ctx, tx, t.OID)
+		return err
+	})
+	told := time.Now()
+	for poll := firstPoll; err == nil && len(waiting) > 0; poll = min(2*poll, slowestPoll) {
+		if err = pause(ctx, poll); err != nil {
+			return 0, err
+		}
+		var now []holder
+		err = db.look(ctx, func(tx pgx.Tx) (err error) {
+			now, err = writers(ctx, tx, t.OID)
+			return err
+		})
+		waiting = still(waiting, now)
+		if err == nil && len(waiting) > 0 && time.Since(told) >= tellEvery {
+			told = time.Now()
+			db.tell(t, waiting)
+		}
+	}
+	return p, err
+}
+
+// still keeps of the transactions waited for those that are there now.
+func still(waiting, now []holder) []holder {
+	there := make(map[string]holder, len(now))
+	for _, h := range now {
+		there[h.id] = h
+	}
+	var left []holder
+	for _, h := range waiting {
+		if h, ok := there[h.id]; ok {
+			left = append(left, h)
+		}
+	}
+	return left
+}
+
+// writers lists the transactions with a lock under which rows of the table, or
+// of its partitions and children, may have been written. Every INSERT, UPDATE,
+// DELETE and COPY takes ROW EXCLUSIVE, TRUNCATE takes ACCESS EXCLUSIVE. The
+// modes in between are for those who write no rows: ANALYZE, VACUUM, CREATE
+// INDEX, CREATE TRIGGER, REFRESH … CONCURRENTLY.
+func writers(ctx context.Context, tx pgx.Tx, oid uint32) ([]holder, error) {
+	rows, err := tx.Query(ctx, `
+		with recursive family(oid) as (
+			select $1::oid
+			union select i.inhrelid from family f join pg_inherits i on i.inhparent = f.oid
+		)
+		select distinct l.virtualtransaction || ' ' || coalesce(l.pid, 0),
+			coalesce(case when l.pid is null then 'prepared' else a.state end, ''),
+			coalesce(extract(epoch from clock_timestamp() - a.xact_start), 0)::float8,
+			coalesce(l.pid, 0)
+		from pg_locks l
+		left join pg_stat_activity a on a.pid = l.pid
+		where l.locktype = 'relation' and l.granted
+			and l.database = (select oid from pg_database where datname = current_database())
+			and l.relation in (select oid from family)
+			and l.mode in ('RowExclusiveLock', 'AccessExclusiveLock')`, oid)
+	if err != nil {
+		return nil, err
+	}
+	return pgx.CollectRows(rows, func(row pgx.CollectableRow) (h holder, err error) {
+		err = row.Scan(&h.id, &h.State, &h.Age, &h.PID)
+		return h, err
+	})
+}
+
+func (db *DB) tell(t *shape.Table, waiting []holder) {
+	list := make([]Writer, len(waiting))
+	pids := make([]int32, len(waiting))
+	for i, h := range waiting {
+		list[i] = Writer{PID: h.PID, State: h.State, Age: time.Duration(h.Age * float64(time.Second))}
+		pids[i] = h.PID
+	}
+	if db.cfg.OnWaiting != nil {
+		db.cfg.OnWaiting(t, list)
+		return
+	}
+	db.cfg.Logger.Warn("a new shape waits for transactions that write to its table",
+		"table", relation(t.Schema, t.Name), "pids", pids, "oldest", list[0].Age, "state", list[0].State)
+}
