@@ -67,7 +67,9 @@ func (t *Tracker) Routed(end wal.LSN, ids []shape.ID, now time.Duration) {
 // turns out to be from: that its first rows and cursor are durable is nothing
 // that the tracker can know.
 //
-// A shape that owes already is held at the lower of both positions.
+// A shape that owes already is held at the lower of both positions, and what it
+// reported before does not count any more: it was about the log that is built
+// anew. Its last progress stays: being rebuilt is none.
 func (t *Tracker) Pin(id shape.ID, epoch shape.Epoch, from wal.LSN, now time.Duration) {
 	n, ok := t.table.find(id)
 	if !ok {
@@ -79,11 +81,11 @@ func (t *Tracker) Pin(id shape.ID, epoch shape.Epoch, from wal.LSN, now time.Dur
 	e.pinned = true
 	e.epoch = max(e.epoch, epoch)
 	e.owes = max(e.owes, from)
-	e.durable = 0
 	if from < e.from {
 		e.from = from
 		t.heap.lowered(&t.table, n)
 	}
+	e.durable, e.applied = 0, e.from
 	t.settle()
 }
 
