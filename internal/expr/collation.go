@@ -10,7 +10,8 @@ type collation struct {
 }
 
 // collationOf derives the collation of a node (manual, "Collation Support"):
-// that of the columns below; a literal yields to its partner. Where two columns
+// that of the columns below. The database's default, which a literal has, yields
+// to any other; nothing is known of it but that it is deterministic. Where two columns
 // meet, only what holds for both is claimed; if Postgres sees a conflict there,
 // it refuses when the rows are first read.
 func collationOf(n node) collation {
@@ -30,8 +31,7 @@ func collationOf(n node) collation {
 }
 
 // castCollation: text made from text keeps its collation; made from something
-// else, it has the default of the database, of which nothing is known but that
-// it is deterministic.
+// else, it has the default of the database, which yields as a literal's does.
 func castCollation(n *cast) collation {
 	switch {
 	case n.arg.typeOf().kind.info().collates:
@@ -39,7 +39,7 @@ func castCollation(n *cast) collation {
 	case n.row.to == kindName:
 		return collation{set: true, bytewise: true, deterministic: true, letters: CaseASCII}
 	}
-	return collation{set: n.row.to.info().collates, deterministic: true}
+	return collation{deterministic: true}
 }
 
 // merge combines the collations of two operands.

@@ -259,9 +259,11 @@ func (o *oracle) compareRow(text string, yes, no *expr.Expr, row, want wal.Tuple
 	}
 }
 
-// checkRefusal: what is refused as malformed is refused by Postgres too.
+// checkRefusal: what is refused as malformed, or for its types, is refused by
+// Postgres too, but where the session's time zone would matter.
 func (o *oracle) checkRefusal(text string, refusal *expr.Error) {
-	if !strings.Contains(refusal.Msg, "syntax error") {
+	overload := strings.Contains(refusal.Msg, "operator overload") && !strings.Contains(strings.ToLower(text), "tz")
+	if !overload && !strings.Contains(refusal.Msg, "syntax error") {
 		return
 	}
 	if _, err := o.query("select (" + text + ") from x where id = 0"); err == nil {

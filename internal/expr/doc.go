@@ -33,9 +33,9 @@
 //
 // Decisions about text. Order (< <= > >=) needs a collation that compares bytes;
 // equality and LIKE one that is deterministic; ILIKE depends on what is known of
-// lower() (ilike.go). A literal takes the collation of its partner; what is cast
-// to text from another type has the database's default, of which nothing is
-// known: it can be compared for equality, not ordered.
+// lower() (ilike.go). A literal, or what is cast to text from another type, takes
+// the collation of its partner; two of these can be compared for equality, not
+// ordered.
 //
 // Files: expr.go the exported API · token.go lexer.go strings.go text to tokens
 // · ast.go parser.go parse_word.go parse_type.go tokens to syntax tree · kind.go

@@ -182,6 +182,9 @@ func (g *generator) arm(depth int) string {
 func (g *generator) atom() string {
 	f := g.family()
 	a, b := g.operand(f), g.operand(f)
+	if g.chance(20) { // mostly to be refused
+		b = g.operand(g.family())
+	}
 	switch g.IntN(12) {
 	case 0:
 		return a + g.of(" is null", " IS NOT NULL", " isnull", " notnull")

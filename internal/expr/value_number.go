@@ -1,8 +1,10 @@
 package expr
 
 import (
+	"bytes"
 	"errors"
 	"math"
+	"math/big"
 	"strconv"
 	"strings"
 )
@@ -238,16 +240,51 @@ func appendFloat(dst []byte, f float64, bits int) []byte {
 	if bits == 32 {
 		limit = 6
 	}
-	exp := strconv.AppendFloat(nil, f, 'e', -1, bits)
-	i := len(exp) - 1
-	for exp[i] != 'e' {
-		i--
-	}
+	exp := shortestFloat(f, bits)
+	i := bytes.IndexByte(exp, 'e')
 	n, _ := atoi(exp[i+1:]) // strconv's own exponent
 	if n >= -4 && n < int64(limit) {
 		return strconv.AppendFloat(dst, f, 'f', -1, bits)
 	}
 	return append(dst, exp...)
+}
+
+// shortestFloat writes the fewest digits that read back as f, with an exponent.
+// Unlike strconv, Postgres does not trust readers to round a text halfway
+// between two floats to the even one, and writes more digits then: 1e23 is
+// 9.999999999999999e+22. (Below the limits of appendFloat this cannot happen.)
+func shortestFloat(f float64, bits int) []byte {
+	exp := strconv.AppendFloat(nil, f, 'e', -1, bits)
+	digits := bytes.IndexByte(exp, 'e') - 1 // behind the first one, less the point
+	for halfway(exp, f, bits) {
+		exp = strconv.AppendFloat(nil, f, 'e', digits, bits)
+		digits++
+	}
+	return exp
+}
+
+// halfway reports whether a decimal lies exactly between f and one of its
+// neighbours.
+func halfway(decimal []byte, f float64, bits int) bool {
+	exact, ok := new(big.Rat).SetString(string(decimal))
+	if !ok {
+		return false // not possible: strconv wrote it
+	}
+	twice := exact.Add(exact, exact)
+	for _, toward := range []float64{math.Inf(-1), math.Inf(1)} {
+		next := math.Nextafter(f, toward)
+		if bits == 32 {
+			next = float64(math.Nextafter32(float32(f), float32(toward)))
+		}
+		if math.IsInf(next, 0) {
+			continue
+		}
+		sum := new(big.Rat).SetFloat64(f)
+		if sum.Add(sum, new(big.Rat).SetFloat64(next)).Cmp(twice) == 0 {
+			return true
+		}
+	}
+	return false
 }
 
 // compareFloat orders as Postgres does: NaN equals NaN and is above everything.

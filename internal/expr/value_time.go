@@ -90,10 +90,11 @@ func parseMoment(text []byte) (moment, error) {
 	s.byte('-')
 	dom := s.number(1, 2)
 	var m moment
-	if s.timeFollows() {
+	timed := s.timeFollows()
+	if timed {
 		m.micros = s.clock()
 	}
-	m.offset = s.zone()
+	m.offset = s.zone(timed)
 	if s.suffixBC() {
 		if year == 0 {
 			return moment{}, errRange
@@ -205,8 +206,8 @@ func (s *scanner) fraction() int64 {
 	return micros
 }
 
-// zone reads Z, UTC, ±hh, ±hhmm, ±hh:mm[:ss].
-func (s *scanner) zone() int64 {
+// zone reads Z, UTC; and behind a time of day ±hh, ±hhmm, ±hh:mm[:ss].
+func (s *scanner) zone(timed bool) int64 {
 	i := 0
 	if s.peek(0) == ' ' {
 		i = 1
@@ -216,7 +217,7 @@ func (s *scanner) zone() int64 {
 		s.text = s.text[i+1:]
 	case c == 'U' && s.peek(i+1) == 'T' && s.peek(i+2) == 'C':
 		s.text = s.text[i+3:]
-	case (c == '+' || c == '-') && isDigit(s.peek(i+1)):
+	case timed && (c == '+' || c == '-') && isDigit(s.peek(i+1)):
 		s.text = s.text[i+1:]
 		return s.offset(c == '-')
 	}

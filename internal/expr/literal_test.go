@@ -1,0 +1,251 @@
+package expr_test
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/spillway-sync/spillway/internal/expr"
+	"github.com/spillway-sync/spillway/internal/wal"
+)
+
+// allTypes are the types that casts know.
+var allTypes = []string{"bool", "int2", "int4", "int8", "numeric", "float4", "float8", "text", "varchar", "bpchar", "name",
+	"uuid", "date", "timestamp", "timestamptz"}
+
+// tryFunction gives the result of an expression as text, or the error.
+const tryFunction = `create function try(e text) returns text language plpgsql as $$
+	declare result text;
+	begin
+		execute 'select coalesce((' || e || ')::text, ''NULL'')' into result;
+		return 'ok ' || result;
+	exception when others then return 'error ' || sqlstate || ' ' || sqlerrm;
+	end $$`
+
+// try asks Postgres for many expressions of constants at once.
+func (o *oracle) try(list []string) []string {
+	o.t.Helper()
+	var b strings.Builder
+	b.WriteString("select try(e) from unnest(array[")
+	for i, e := range list {
+		if i > 0 {
+			b.WriteString(", ")
+		}
+		b.WriteString(quote(e))
+	}
+	b.WriteString("]::text[]) with ordinality as x(e, n) order by n")
+	rows, err := o.query(b.String())
+	if err != nil {
+		o.t.Fatal(err)
+	}
+	out := make([]string, len(rows))
+	for i, r := range rows {
+		out[i] = string(r[0])
+	}
+	return out
+}
+
+// fold gives the text of a constant expression as the canonical form has it.
+func fold(e, typ string) (string, error) {
+	x, err := expr.Compile("("+e+") is null", nil, nil)
+	if err != nil {
+		return "", err
+	}
+	text, ok := strings.CutSuffix(strings.TrimPrefix(x.SQL(), "("), "::"+typ+" IS NULL)")
+	if !ok {
+		if typ == "bool" {
+			return strings.TrimSuffix(strings.TrimPrefix(x.SQL(), "("), " IS NULL)"), nil
+		}
+		return "", fmt.Errorf("canonical text %s is no %s", x.SQL(), typ)
+	}
+	escaped := strings.HasPrefix(text, "E'")
+	text = strings.TrimPrefix(text, "E")
+	text = strings.ReplaceAll(text[1:len(text)-1], "''", "'")
+	if escaped {
+		text = strings.ReplaceAll(text, `\\`, `\`)
+	}
+	return text, nil
+}
+
+// checkFolding compares constants here and there. What we take, Postgres takes
+// and prints alike; what we refuse may be legal there only if lenient says so.
+func (o *oracle) checkFolding(exprs, types []string, lenient func(e string) bool) {
+	o.t.Helper()
+	wants := o.try(exprs)
+	refused := 0
+	for i, e := range exprs {
+		want, isOK := strings.CutPrefix(wants[i], "ok ")
+		got, err := fold(e, types[i])
+		switch {
+		case err != nil && isOK && !lenient(e):
+			o.t.Errorf("%s: %v, Postgres gives %q", e, err, want)
+		case err != nil && isOK:
+			refused++
+		case err == nil && !isOK:
+			o.t.Errorf("%s: gives %q, Postgres: %s", e, got, wants[i])
+		case err == nil && got != want && !(types[i] == "bpchar" && strings.TrimRight(got, " ") == want):
+			o.t.Errorf("%s: gives %q, Postgres %q", e, got, want)
+		}
+	}
+	o.t.Logf("%d constants, %d refused that Postgres takes", len(exprs), refused)
+}
+
+// TestConstantCasts casts edge values of every type to every other.
+func TestConstantCasts(t *testing.T) {
+	o := newOracle(t)
+	o.exec(tryFunction)
+	g := &generator{rand.New(rand.NewPCG(*seed, 1))}
+	var exprs, types []string
+	for _, from := range allTypes {
+		for _, to := range allTypes {
+			for range 12 {
+				exprs = append(exprs, quote(g.value(from))+"::"+from+"::"+to)
+				types = append(types, to)
+			}
+		}
+	}
+	o.checkFolding(exprs, types, func(e string) bool {
+		// Between timestamptz and the other date types the time zone matters.
+		return strings.Contains(e, "timestamptz")
+	})
+}
+
+// TestLiterals feeds spoilt texts to the input functions.
+func TestLiterals(t *testing.T) {
+	o := newOracle(t)
+	o.exec(tryFunction)
+	g := &generator{rand.New(rand.NewPCG(*seed, 2))}
+	var exprs, types []string
+	for _, typ := range allTypes {
+		for range 400 {
+			text := g.value(typ)
+			for range 1 + g.IntN(3) {
+				text = g.spoil(text)
+			}
+			exprs = append(exprs, quote(text)+"::"+typ)
+			types = append(types, typ)
+		}
+	}
+	o.checkFolding(exprs, types, func(e string) bool {
+		// Postgres takes many more forms of dates and times, some of which
+		// depend on settings; and what C's strtod and strtol know besides numbers.
+		return strings.HasSuffix(e, "date") || strings.Contains(e, "timestamp") ||
+			strings.Contains(e, "float") && oddFloat.MatchString(e) ||
+			strings.Contains(e, "numeric") && blankExponent.MatchString(e)
+	})
+}
+
+var (
+	oddFloat      = regexp.MustCompile(`(?i)0x|[-+]nan`)
+	blankExponent = regexp.MustCompile(`(?i)e\s`)
+)
+
+// spoil changes one place of a text.
+func (g *generator) spoil(text string) string {
+	runes := []rune(text)
+	i := g.IntN(len(runes) + 1)
+	piece := g.of("", " ", "-", "+", "0", "1", "9", "e", ".", "E5", ":", "T", "Z", " BC", "a", "f", "nan", "{", "}", "00", "_", "\n", "inf", "x")
+	end := min(i+g.IntN(2), len(runes))
+	return string(runes[:i]) + piece + string(runes[end:])
+}
+
+// TestFloatText compares the shortest form of random floats.
+func TestFloatText(t *testing.T) {
+	o := newOracle(t)
+	o.exec(tryFunction)
+	r := rand.New(rand.NewPCG(*seed, 3))
+	var exprs, types []string
+	for range 2000 {
+		typ := [...]string{"float4", "float8", "numeric"}[r.IntN(3)]
+		exp := r.IntN(76) - 38
+		if typ != "float4" && r.IntN(2) == 0 {
+			exp = r.IntN(600) - 300
+		}
+		exprs = append(exprs, fmt.Sprintf("'%.*ge%d'::%s", 1+r.IntN(17), r.Float64()*10, exp, typ))
+		types = append(types, typ)
+	}
+	o.checkFolding(exprs, types, func(e string) bool { return strings.HasSuffix(e, "float4") })
+}
+
+// TestLowerCase compares the letters that ILIKE knows with lower() of Postgres:
+// no other character may become one of them.
+func TestLowerCase(t *testing.T) {
+	o := newOracle(t)
+	rows, err := o.query(`select chr(i), lower(chr(i) collate "C.utf8") from generate_series(128, 201546) i
+		where i not between 55296 and 57343 and lower(chr(i) collate "C.utf8") <> chr(i)`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	cols := []expr.Column{{Name: "t", Type: expr.Type{OID: 25, Base: 25, Name: "text"}, Bytewise: true, Deterministic: true,
+		Case: expr.CaseUnicode}}
+	checked := 0
+	for _, r := range rows {
+		upper, lower := string(r[0]), string(r[1])
+		if upper == "İ" {
+			continue // refused
+		}
+		e, err := expr.Compile("t ilike "+quote(lower), nil, cols)
+		if err != nil {
+			continue // not a letter we know
+		}
+		checked++
+		if ok, err := e.Match([][]byte{[]byte(upper)}); err != nil || !ok {
+			t.Errorf("%s ilike %s: %v, %v", upper, lower, ok, err)
+		}
+	}
+	if checked < 100 {
+		t.Errorf("only %d letters were checked", checked)
+	}
+}
+
+// catalogueKinds are the types of the tables, by OID.
+const catalogueKinds = "(16, 21, 23, 20, 1700, 700, 701, 25, 1043, 1042, 19, 2950, 1082, 1114, 1184)"
+
+// TestTables compares the tables of casts and operators with the catalogue.
+func TestTables(t *testing.T) {
+	o := newOracle(t)
+	rows, err := o.query(`select s.typname || ' ' || d.typname || case castcontext when 'i' then ' implicit' else '' end
+		from pg_cast join pg_type s on s.oid = castsource join pg_type d on d.oid = casttarget
+		where castsource <> casttarget and castsource in ` + catalogueKinds + ` and casttarget in ` + catalogueKinds + `
+		and not (s.typcategory = 'D' and d.typcategory = 'D' and (casttarget = 1184 or castsource = 1184))`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	compareSets(t, "cast", texts(rows), expr.CastNames())
+	rows, err = o.query(`select o.oprname || ' ' || l.typname || ' ' || r.typname
+		from pg_operator o join pg_type l on l.oid = oprleft join pg_type r on r.oid = oprright
+		where oprname in ('=', '<>', '<', '<=', '>', '>=', '~~', '!~~', '~~*', '!~~*')
+		and oprleft in ` + catalogueKinds + ` and oprright in ` + catalogueKinds + `
+		and not (oprleft <> oprright and (oprleft = 1184 or oprright = 1184))`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	compareSets(t, "operator", texts(rows), expr.OperatorNames())
+}
+
+func texts(rows []wal.Tuple) []string {
+	out := make([]string, len(rows))
+	for i, r := range rows {
+		out[i] = string(r[0])
+	}
+	return out
+}
+
+func compareSets(t *testing.T, what string, want, got []string) {
+	t.Helper()
+	have := map[string]bool{}
+	for _, g := range got {
+		have[g] = true
+	}
+	for _, w := range want {
+		if !have[w] {
+			t.Errorf("%s %s is missing", what, w)
+		}
+		delete(have, w)
+	}
+	for g := range have {
+		t.Errorf("%s %s is not in the catalogue", what, g)
+	}
+}
