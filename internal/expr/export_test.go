@@ -1,5 +1,11 @@
 package expr
 
+import (
+	"fmt"
+	"slices"
+	"strings"
+)
+
 // CastNames lists the cast table for comparison with pg_cast.
 func CastNames() []string {
 	var out []string
@@ -24,4 +30,39 @@ func OperatorNames() []string {
 		}
 	}
 	return out
+}
+
+// Language writes the tables of types, casts and operators in readable form.
+func Language() string {
+	var b strings.Builder
+	b.WriteString("TYPES: name, category, * preferred, indexable\n")
+	for k := kindBool; k < kindEnum+1; k++ {
+		t := k.info()
+		fmt.Fprintf(&b, "  %-12s %c", t.name, t.category)
+		if t.preferred {
+			b.WriteString(" *")
+		}
+		if t.key != nil {
+			b.WriteString(" indexable")
+		}
+		b.WriteByte('\n')
+	}
+	b.WriteString("\nCASTS (through text: from any type to a string type, and back): from, to\n")
+	casts := CastNames()
+	slices.Sort(casts)
+	for _, c := range casts {
+		b.WriteString("  " + strings.ReplaceAll(c, " ", "  ") + "\n")
+	}
+	b.WriteString("\nOPERATORS: left operator right -> result, needs of the collation\n")
+	needs := map[need]string{needDeterministic: "  deterministic", needBytewise: "  bytewise", needCase: "  lower() known"}
+	var lines []string
+	for _, rows := range operators {
+		for _, op := range rows {
+			lines = append(lines, fmt.Sprintf("  %-12s %-6s %-12s -> %s%s\n",
+				op.left.info().name, op.name, op.right.info().name, op.result.info().name, needs[op.need]))
+		}
+	}
+	slices.Sort(lines)
+	b.WriteString(strings.Join(lines, ""))
+	return b.String()
 }

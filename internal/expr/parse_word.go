@@ -54,7 +54,7 @@ func (p *parser) pattern(left ast, pos position, word string, not bool) ast {
 	}
 	right := p.expr(precPattern+1, false)
 	if p.err == nil && p.peek().word("escape") {
-		p.refuse(p.peek().pos, "unknown or unsupported function like_escape/2")
+		p.refuse(int(pos), "unknown or unsupported function like_escape/2")
 	}
 	p.notAgain(precPattern, precPattern, false)
 	return &astBinary{pos, op, left, right}
