@@ -1,0 +1,93 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"path/filepath"
+	"sync"
+
+	"github.com/alecthomas/kong"
+
+	"github.com/spillway-sync/spillway/internal/demo"
+	"github.com/spillway-sync/spillway/internal/engine"
+	"github.com/spillway-sync/spillway/internal/pgdev"
+)
+
+type devCmd struct {
+	settings
+}
+
+// Run serves a database to try things with until ctx is done: the one named by
+// DATABASE_URL, else a private one with demo data.
+func (d *devCmd) Run(ctx context.Context, k *kong.Context) error {
+	if d.Secret == "" && d.Insecure == "" {
+		d.Insecure = "true"
+	}
+	if d.ListenAddr == "" && d.Secret == "" {
+		d.ListenAddr = "127.0.0.1" // no secret: for this machine only
+	}
+	own := d.DatabaseURL == ""
+	if own {
+		d.DatabaseURL = "postgresql://postgres@localhost/postgres" // until it runs
+	}
+	cfg, log, err := d.config(conflicts(k))
+	if err != nil {
+		return configError{err}
+	}
+	if !own {
+		return serve(ctx, cfg, log, func(url string) { hint(url, "<table>") })
+	}
+	return devPrivate(ctx, cfg, log)
+}
+
+// devPrivate runs a Postgres of our own with the demo in it.
+func devPrivate(ctx context.Context, cfg engine.Config, log *slog.Logger) (err error) {
+	dir, err := pgdev.Place(filepath.Join(cfg.DataDir, "postgres"))
+	if err != nil {
+		return fmt.Errorf("find a place for the private Postgres: %w", err)
+	}
+	fmt.Println("spillway: starting a private Postgres in", dir)
+	pg, err := pgdev.Start(ctx, pgdev.Options{Dir: dir, Log: log, Settings: map[string]string{"wal_level": "logical"}})
+	if err != nil {
+		return fmt.Errorf("start a private Postgres: %w", err)
+	}
+	defer func() { err = errors.Join(err, pg.Stop(pgdev.Fast)) }()
+	cfg.DatabaseURL = pg.URL("postgres")
+	if err := demo.Fill(ctx, cfg.DatabaseURL); err != nil {
+		return err
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	var writer sync.WaitGroup
+	defer writer.Wait()
+	defer cancel()
+	writer.Go(func() {
+		if err := demo.Write(ctx, cfg.DatabaseURL); err != nil {
+			log.Error("the demo's writer stopped", "err", err)
+		}
+	})
+	fmt.Println("spillway: its database is", cfg.DatabaseURL)
+	return serve(ctx, cfg, log, func(url string) { hint(url, "issues") })
+}
+
+// hint prints what to try first.
+func hint(url, table string) {
+	fmt.Printf(`
+Try it:
+
+  curl -i '%[1]s/v1/shape?table=%[2]s&offset=-1'
+
+  curl -s '%[1]s/v1/shape?table=%[2]s&offset=now' -D - -o /dev/null   # then, with its handle and offset:
+  curl '%[1]s/v1/shape?table=%[2]s&live=true&handle=<electric-handle>&offset=<electric-offset>'
+
+  // npm install @electric-sql/client
+  import { ShapeStream, Shape } from '@electric-sql/client'
+  new Shape(new ShapeStream({ url: '%[1]s/v1/shape', params: { table: '%[2]s' } }))
+    .subscribe(({ rows }) => console.log(rows.length, 'rows'))
+
+Ctrl-C stops everything.
+
+`, url, table)
+}

@@ -1,0 +1,72 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"time"
+
+	"github.com/spillway-sync/spillway/internal/api"
+	"github.com/spillway-sync/spillway/internal/engine"
+)
+
+// stopTime is how long answers in flight may take when we are asked to stop.
+const stopTime = 4 * time.Second
+
+// front is the two HTTP servers: for clients and for operators.
+type front struct {
+	api       *api.Handler
+	clients   *http.Server
+	operators *http.Server
+	failed    chan error // a server that stopped by itself
+}
+
+func newFront(h *api.Handler, console http.Handler, log *slog.Logger) *front {
+	return &front{
+		api:       h,
+		clients:   api.Server(h, log),
+		operators: &http.Server{Handler: console, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 60 * time.Second},
+		failed:    make(chan error, 2),
+	}
+}
+
+func (f *front) serve(clients, operators net.Listener) {
+	start := func(s *http.Server, l net.Listener, who string) {
+		if err := s.Serve(l); !errors.Is(err, http.ErrServerClosed) {
+			f.failed <- fmt.Errorf("serve %s: %w", who, err)
+		}
+	}
+	go start(f.clients, clients, "clients")
+	if operators != nil {
+		go start(f.operators, operators, "operators")
+	}
+}
+
+// runWith runs the engine until ctx is done or something fails. Then it lets
+// answers in flight finish, and stops the engine after them.
+func (f *front) runWith(ctx context.Context, e *engine.Engine) error {
+	engineCtx, stopEngine := context.WithCancel(context.WithoutCancel(ctx))
+	defer stopEngine()
+	ended := make(chan error, 1)
+	go func() { ended <- e.Run(engineCtx) }()
+	var err error
+	select {
+	case <-ctx.Done():
+	case err = <-f.failed:
+	case err = <-ended:
+		ended <- nil
+	}
+	f.api.Stop()
+	limit, cancel := context.WithTimeout(context.Background(), stopTime)
+	defer cancel()
+	if f.clients.Shutdown(limit) != nil {
+		// Out of time: cut those who are still reading.
+		err = errors.Join(err, f.clients.Close())
+	}
+	stopEngine()
+	err = errors.Join(err, <-ended)
+	return errors.Join(err, f.operators.Close())
+}

@@ -1,0 +1,143 @@
+package engine
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"strconv"
+
+	"github.com/spillway-sync/spillway/internal/pgrepl"
+	"github.com/spillway-sync/spillway/internal/registry"
+	"github.com/spillway-sync/spillway/internal/shape"
+	"github.com/spillway-sync/spillway/internal/wal"
+)
+
+// prove makes sure that publication and slot exist and that what the slot will
+// send joins on to what the journal holds. If it does not, or if that cannot be
+// known, every shape is rotated and the journal begins anew. It returns the
+// position to stream from.
+func (e *Engine) prove(ctx context.Context, s *pgrepl.Session) (wal.LSN, error) {
+	created, err := e.db.EnsurePublication(ctx, e.cfg.Publication())
+	if err != nil {
+		return 0, fmt.Errorf("make sure of the publication: %w", err)
+	}
+	slot, err := s.Slot(ctx)
+	if err != nil {
+		return 0, fmt.Errorf("look at the slot: %w", err)
+	}
+	if created && slot.Exists {
+		// What it holds was decoded for a publication that is gone.
+		if err := s.DropSlot(ctx); err != nil {
+			return 0, fmt.Errorf("drop the slot of an older publication: %w", err)
+		}
+		slot.Exists = false
+	}
+	from := slot.ConfirmedFlush
+	why := ""
+	if !slot.Exists {
+		if from, err = s.CreateSlot(ctx); err != nil {
+			return 0, fmt.Errorf("create the slot: %w", err)
+		}
+		e.log.Info("replication slot created", "slot", e.cfg.Slot(), "from", from)
+		why = "the replication slot is new"
+	}
+	info := s.Info()
+	if why == "" {
+		why = e.discontinuity(info, slot)
+	}
+	if why != "" {
+		if err := e.startOver(ctx, why); err != nil {
+			return 0, err
+		}
+	}
+	if err := e.noteIdentity(info); err != nil {
+		return 0, &storageError{err}
+	}
+	return max(from, e.position()), nil
+}
+
+// discontinuity says why the slot's stream cannot be a continuation of the
+// journal, "" if it is one.
+func (e *Engine) discontinuity(info pgrepl.Info, slot pgrepl.SlotState) string {
+	fresh := e.registry.Len() == 0 && e.position() == 0
+	differs := func(name, is string) string {
+		was, ok := e.registry.Fact(name)
+		switch {
+		case ok && string(was) != is:
+			return fmt.Sprintf("%s was %s and is %s", name, was, is)
+		case !ok && !fresh:
+			return name + " was never noted"
+		}
+		return ""
+	}
+	for _, f := range e.identity(info) {
+		if why := differs(f[0], f[1]); why != "" {
+			return why
+		}
+	}
+	if end := e.position(); slot.ConfirmedFlush > end && !fresh {
+		return fmt.Sprintf("the slot was advanced to %s, beyond the journal's end %s", slot.ConfirmedFlush, end)
+	}
+	return ""
+}
+
+func (e *Engine) identity(info pgrepl.Info) [][2]string {
+	return [][2]string{
+		{factSystem, info.SystemID},
+		{factTimeline, strconv.Itoa(int(info.Timeline))},
+		{factSlot, e.cfg.Slot()},
+	}
+}
+
+func (e *Engine) noteIdentity(info pgrepl.Info) error {
+	for _, f := range e.identity(info) {
+		if was, ok := e.registry.Fact(f[0]); ok && string(was) == f[1] {
+			continue
+		}
+		if err := e.registry.SetFact(f[0], []byte(f[1]), true); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// startOver gives all shapes up and begins a new journal. A crash in between
+// finds the old facts and comes here again.
+func (e *Engine) startOver(ctx context.Context, why string) error {
+	st := e.stream.Load()
+	if e.registry.Len() == 0 && st.journal.Synced() == 0 {
+		return nil
+	}
+	e.log.Warn("continuity cannot be proven; every shape is rotated", "why", why, "shapes", e.registry.Len())
+	var all []*registry.Shape
+	for sp := range e.registry.All() {
+		all = append(all, sp)
+	}
+	for _, sp := range all {
+		if err := e.registry.Remove(sp, shape.ReasonContinuity); err != nil {
+			return &storageError{err}
+		}
+		e.countRemoved(shape.ReasonContinuity)
+	}
+	st.replaced.Store(true)
+	st.cancel()
+	<-st.ended
+	if st.err != nil {
+		return st.err
+	}
+	if err := st.journal.Close(); err != nil {
+		return &storageError{err}
+	}
+	if err := os.RemoveAll(e.path("journal")); err != nil {
+		return &storageError{fmt.Errorf("remove the old journal: %w", err)}
+	}
+	if err := e.registry.SetFact(factBoundary, nil, true); err != nil {
+		return &storageError{err}
+	}
+	if err := e.openStream(); err != nil {
+		return &storageError{err}
+	}
+	e.startStream(ctx)
+	close(st.next)
+	return nil
+}

@@ -1,0 +1,44 @@
+package engine
+
+import (
+	"context"
+	"errors"
+
+	"github.com/spillway-sync/spillway/internal/pgquery"
+	"github.com/spillway-sync/spillway/internal/shape"
+	"github.com/spillway-sync/spillway/internal/snapshot"
+	"github.com/spillway-sync/spillway/internal/wal"
+)
+
+// database is Postgres as new shapes need it.
+type database struct{ e *Engine }
+
+func (d database) Publish(ctx context.Context, t *shape.Table) error {
+	return d.e.db.Publish(ctx, d.e.cfg.Publication(), t)
+}
+
+func (d database) WritersGone(ctx context.Context, t *shape.Table) (wal.LSN, error) {
+	return d.e.db.WritersGone(ctx, t)
+}
+
+func (d database) Snapshot(ctx context.Context, def *shape.Def, onStart func(wal.Snapshot) error, onRow func(wal.Tuple) error) error {
+	return d.e.db.Snapshot(ctx, def, onStart, onRow)
+}
+
+// Explain says what a client is told about a snapshot that failed.
+func (d database) Explain(err error) error {
+	var failure *snapshot.Failure
+	switch {
+	case errors.As(err, &failure):
+		return failure
+	case errors.Is(err, pgquery.ErrSchemaChanged):
+		return &snapshot.SchemaChanged{Err: err}
+	}
+	if text, ok := pgquery.ClientText(err); ok {
+		return &snapshot.Failure{Message: text, Known: true, Err: err}
+	}
+	if pgquery.IsUnreachable(err) {
+		return &snapshot.Failure{Message: "Database connection not available", Known: true, Err: err}
+	}
+	return &snapshot.Failure{Message: "Unexpected error while creating snapshot", Err: err}
+}

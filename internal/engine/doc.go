@@ -1,0 +1,23 @@
+// Package engine is the whole service without HTTP: it builds the rooms in
+// order, proves that the stream goes on where the journal ends, restarts
+// sessions, and decides what is fatal.
+//
+// It owns the configuration, the life of the data directory, the state of the
+// service in one word, and the one decision about an error: try again, give up
+// shapes, or end the process. It never speaks HTTP.
+//
+// Invariants:
+//
+//  1. Nothing is streamed before it is proven that what the slot will send
+//     joins on to what the journal holds: same cluster, same timeline, same
+//     slot, confirmed position not beyond ours. Otherwise every shape is
+//     rotated; a log with a hole is never served.
+//  2. What is on disk can be read while Postgres is away.
+//  3. Reading Status waits for nobody.
+//
+// Files: config.go what can be set · engine.go build and run · session.go one
+// replication session after the other · continuity.go the proof · source.go
+// what clients' requests need · database.go what snapshots need ·
+// reconcile.go tables that change without a word · fate.go what
+// is fatal · status.go what operators see.
+package engine

@@ -1,0 +1,118 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/spillway-sync/spillway/internal/pgquery"
+	"github.com/spillway-sync/spillway/internal/registry"
+	"github.com/spillway-sync/spillway/internal/shape"
+)
+
+const (
+	// auditEvery is how often the slot is looked at.
+	auditEvery = 5 * time.Second
+	// reconcileEvery is how often the tables of shapes are compared with the
+	// catalogue: the stream announces a change of a table only with its next row.
+	reconcileEvery = 4 // audits
+	auditLimit     = 5 * time.Second
+)
+
+// slotFigures is what the audit last saw.
+type slotFigures struct {
+	retained int64 // bytes of WAL that Postgres keeps for us
+}
+
+// audit looks at the slot and at the tables from time to time.
+func (e *Engine) audit(ctx context.Context) {
+	t := time.NewTicker(auditEvery)
+	defer t.Stop()
+	seen := make(map[uint32]pgquery.Fingerprint)
+	for n := 1; ; n++ {
+		select {
+		case <-t.C:
+		case <-ctx.Done():
+			return
+		}
+		limit, cancel := context.WithTimeout(ctx, auditLimit)
+		e.auditSlot(limit)
+		if n%reconcileEvery == 0 {
+			if err := e.reconcile(limit, seen); err != nil && ctx.Err() == nil {
+				e.log.Debug("compare tables with the catalogue", "err", err)
+			}
+		}
+		cancel()
+	}
+}
+
+func (e *Engine) auditSlot(ctx context.Context) {
+	h, err := e.db.SlotHealth(ctx, e.cfg.Slot())
+	if err != nil || !h.Exists {
+		e.slot.Store(nil)
+		return
+	}
+	e.slot.Store(&slotFigures{retained: h.RetainedBytes})
+}
+
+// reconcile rotates the shapes of tables that changed without a word in the
+// stream. seen remembers what was found in order before.
+func (e *Engine) reconcile(ctx context.Context, seen map[uint32]pgquery.Fingerprint) error {
+	byTable := make(map[uint32][]*registry.Shape)
+	for sp := range e.registry.All() {
+		if sp.State() == registry.Live {
+			oid := sp.Def().Table.OID
+			byTable[oid] = append(byTable[oid], sp)
+		}
+	}
+	if len(byTable) == 0 {
+		return nil
+	}
+	oids := make([]uint32, 0, len(byTable))
+	for oid := range byTable {
+		oids = append(oids, oid)
+	}
+	now, err := e.db.Watch(ctx, oids)
+	if err != nil {
+		return err
+	}
+	for oid, shapes := range byTable {
+		f, ok := now[oid]
+		if ok && seen[oid] == f {
+			continue
+		}
+		e.db.Invalidate(oid)
+		if err := e.reexamine(ctx, shapes, f, ok); err != nil {
+			return err
+		}
+		seen[oid] = f
+	}
+	return nil
+}
+
+// reexamine looks at one table again. ok: it is still there, with fingerprint f.
+func (e *Engine) reexamine(ctx context.Context, shapes []*registry.Shape, f pgquery.Fingerprint, ok bool) error {
+	remove := e.stream.Load().ingest.Remove
+	var t *shape.Table
+	if ok {
+		var err error
+		t, err = e.db.Table(ctx, f.Schema, f.Name)
+		if err != nil && !errors.Is(err, pgquery.ErrNoTable) {
+			return err
+		}
+	}
+	for _, sp := range shapes {
+		switch {
+		case t == nil:
+			remove(sp, shape.ReasonSchema, "the table was dropped")
+		case !f.Published || !f.Full:
+			// The next request publishes it again, or says why that fails.
+			remove(sp, shape.ReasonIdentity, "the table left the publication or its replica identity is not FULL")
+		default:
+			if err := sp.Def().Fits(t); err != nil {
+				remove(sp, shape.ReasonSchema, err.Error())
+			}
+		}
+	}
+	return nil
+}

@@ -1,0 +1,164 @@
+package engine
+
+import (
+	"encoding/json"
+	"maps"
+	"time"
+
+	"github.com/spillway-sync/spillway/internal/journal"
+	"github.com/spillway-sync/spillway/internal/shape"
+	"github.com/spillway-sync/spillway/internal/wal"
+)
+
+// Health is the state of the service in one word.
+type Health string
+
+// The states.
+const (
+	HealthStarting Health = "starting"
+	HealthWaiting  Health = "waiting" // another instance holds the lock
+	HealthActive   Health = "active"
+	HealthDegraded Health = "degraded" // the journal cannot be written
+	HealthStopping Health = "stopping"
+)
+
+// Healths are all states.
+var Healths = []Health{HealthStarting, HealthWaiting, HealthActive, HealthDegraded, HealthStopping}
+
+// Status is what operators see (flush-tracking §4).
+type Status struct {
+	Health    Health `json:"health"`
+	Reason    string `json:"reason,omitempty"`
+	Positions struct {
+		Received  Position `json:"received"`
+		Journaled Position `json:"journaled"`
+		Acked     Position `json:"acked"`
+		Routed    Position `json:"routed"`
+		Applied   Position `json:"applied"`
+		Durable   Position `json:"durable"`
+		Trimmed   Position `json:"trimmed"`
+	} `json:"positions"`
+	Journal struct {
+		Bytes       int64   `json:"bytes"`
+		BudgetBytes int64   `json:"budget_bytes"`
+		SyncMS      float64 `json:"sync_ms"`
+		HeldBy      *HeldBy `json:"held_by,omitempty"`
+	} `json:"journal"`
+	Postgres struct {
+		Slot           string `json:"slot"`
+		Publication    string `json:"publication"`
+		RetainedBytes  *int64 `json:"retained_bytes,omitempty"`
+		WALBudgetBytes int64  `json:"wal_budget_bytes,omitempty"`
+		LastError      string `json:"last_error,omitempty"`
+	} `json:"postgres"`
+	Shapes struct {
+		Total        int `json:"total"`
+		Live         int `json:"live"`
+		Snapshotting int `json:"snapshotting"`
+	} `json:"shapes"`
+	Removed map[shape.Reason]int64 `json:"removed,omitempty"`
+	Stalled []Stalled              `json:"stalled,omitempty"`
+	Ghosts  []Ghost                `json:"ghosts"`
+	Storage struct {
+		State string `json:"state"` // ok, full, stalled or failed
+	} `json:"storage"`
+
+	StallsTotal int   `json:"stalls_total"`
+	Sessions    int64 `json:"sessions"`
+}
+
+// Position is an LSN in Postgres's text form.
+type Position struct{ wal.LSN }
+
+// MarshalJSON prints the form 0/1A2B3C8.
+func (p Position) MarshalJSON() ([]byte, error) { return json.Marshal(p.LSN.String()) }
+
+// HeldBy says who holds the journal's boundary.
+type HeldBy struct {
+	Handle shape.Handle `json:"handle"`
+	// From is the position that is still needed.
+	From  Position `json:"from"`
+	Bytes int64    `json:"bytes"`
+}
+
+// Stalled is a worker that was replaced, with the evidence.
+type Stalled struct {
+	Handle  shape.Handle `json:"handle,omitempty"`
+	Shard   int          `json:"shard"`
+	Cause   string       `json:"cause"`
+	At      Position     `json:"at"`
+	Seconds float64      `json:"seconds"`
+	Queued  int          `json:"queued"`
+	Strikes int          `json:"strikes"`
+	When    time.Time    `json:"when"`
+	Stack   string       `json:"stack"`
+}
+
+// Ghost is a replaced worker that has not returned.
+type Ghost struct {
+	Shard   int          `json:"shard"`
+	Epoch   uint64       `json:"epoch"`
+	Handle  shape.Handle `json:"handle,omitempty"`
+	Seconds float64      `json:"seconds"` // since it was replaced
+}
+
+// Status reads the present state. It waits for nobody.
+func (e *Engine) Status() Status {
+	var st Status
+	e.mu.Lock()
+	st.Health, st.Reason, st.Postgres.LastError = e.health, e.reason, e.lastErr
+	st.Removed = maps.Clone(e.removed)
+	e.mu.Unlock()
+
+	stream := e.stream.Load()
+	in, j := stream.ingest.Status(), stream.journal.Stats()
+	p := &st.Positions
+	if s := e.session.Load(); s != nil {
+		at := s.Positions()
+		p.Received.LSN, p.Acked.LSN = at.Received, at.Acked
+	}
+	p.Journaled.LSN, p.Trimmed.LSN = j.Synced, j.Oldest
+	p.Routed.LSN, p.Applied.LSN, p.Durable.LSN = in.Routed, in.Applied, in.Boundary
+
+	st.Journal.Bytes, st.Journal.BudgetBytes = j.Bytes, e.cfg.JournalBudget
+	st.Journal.SyncMS = float64(j.LastSync) / float64(time.Millisecond)
+	if in.Held {
+		h := &HeldBy{From: Position{in.HeldFrom}, Bytes: int64(in.Routed) - int64(in.HeldFrom)}
+		h.Handle = e.handleOf(in.HeldBy)
+		st.Journal.HeldBy = h
+	}
+	st.Postgres.Slot, st.Postgres.Publication = e.cfg.Slot(), e.cfg.Publication()
+	st.Postgres.WALBudgetBytes = e.cfg.WALBudget
+	if f := e.slot.Load(); f != nil {
+		st.Postgres.RetainedBytes = &f.retained
+	}
+	counts := e.registry.Counts()
+	st.Shapes.Live, st.Shapes.Snapshotting = counts.Live, counts.Snapshotting
+	st.Shapes.Total = counts.Live + counts.Snapshotting
+
+	st.Ghosts = make([]Ghost, 0, len(in.Ghosts))
+	for _, g := range in.Ghosts {
+		st.Ghosts = append(st.Ghosts, Ghost{Shard: g.Shard, Epoch: g.Epoch, Handle: e.handleOf(g.Shape), Seconds: time.Since(g.Since).Seconds()})
+	}
+	st.StallsTotal = in.StallsTotal
+	for _, s := range in.Stalls {
+		st.Stalled = append(st.Stalled, Stalled{
+			Handle: e.handleOf(s.Shape), Shard: s.Shard, Cause: s.Cause, At: Position{s.At},
+			Seconds: s.For.Seconds(), Queued: s.Queued, Strikes: s.Strikes, When: s.When, Stack: s.Stack,
+		})
+	}
+	st.Storage.State = j.State.String()
+	if st.Health == HealthActive && j.State >= journal.StateStalled {
+		st.Health, st.Reason = HealthDegraded, "the journal is "+j.State.String()
+	}
+	st.Sessions = e.sessions.Load()
+	return st
+}
+
+// handleOf names a shape, "" if it is gone.
+func (e *Engine) handleOf(id shape.ID) shape.Handle {
+	if sp := e.registry.ByID(id); sp != nil {
+		return sp.Handle()
+	}
+	return ""
+}

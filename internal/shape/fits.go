@@ -1,0 +1,48 @@
+package shape
+
+import "fmt"
+
+// Fits says whether a shape of this definition can go on when its table is now
+// t; if not, why. What a definition does not use does not matter to it, nor do
+// NOT NULL, defaults and indexes other than the primary key
+// (shape-semantics §3.7).
+func (d *Def) Fits(t *Table) error {
+	was := d.Table
+	switch {
+	case t.OID != was.OID:
+		return fmt.Errorf("%w: it was dropped and made anew", ErrSchema)
+	case t.Schema != was.Schema || t.Name != was.Name:
+		return fmt.Errorf("%w: it is called %q.%q now", ErrSchema, t.Schema, t.Name)
+	case !sameNames(was, was.PK, t, t.PK):
+		return fmt.Errorf("%w: its primary key is another", ErrSchema)
+	case (d.AllColumns || len(was.PK) == 0) && len(t.Columns) != len(was.Columns):
+		return fmt.Errorf("%w: it has %d columns and had %d", ErrSchema, len(t.Columns), len(was.Columns))
+	}
+	used := append([]int(nil), d.Columns...)
+	if d.Where != nil {
+		used = append(used, d.Where.Columns()...)
+	}
+	for _, i := range used {
+		c := &was.Columns[i]
+		j := t.Find(c.Name)
+		if j < 0 {
+			return fmt.Errorf("%w: column %q is gone", ErrSchema, c.Name)
+		}
+		if n := &t.Columns[j]; n.Type.OID != c.Type.OID || n.TypMod != c.TypMod || n.Generated != c.Generated {
+			return fmt.Errorf("%w: column %q has another type", ErrSchema, c.Name)
+		}
+	}
+	return nil
+}
+
+func sameNames(a *Table, ai []int, b *Table, bi []int) bool {
+	if len(ai) != len(bi) {
+		return false
+	}
+	for n := range ai {
+		if a.Columns[ai[n]].Name != b.Columns[bi[n]].Name {
+			return false
+		}
+	}
+	return true
+}

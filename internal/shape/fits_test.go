@@ -1,0 +1,50 @@
+package shape
+
+import (
+	"errors"
+	"testing"
+
+	"github.com/spillway-sync/spillway/internal/expr"
+)
+
+func TestFits(t *testing.T) {
+	table := func(change func(*Table)) *Table {
+		col := func(name string, oid uint32) Column {
+			return Column{Column: expr.Column{Name: name, Type: expr.Type{OID: oid}}, TypMod: -1}
+		}
+		x := &Table{OID: 1, Schema: "public", Name: "t", Columns: []Column{col("id", 23), col("a", 25), col("b", 25)}, PK: []int{0}}
+		if change != nil {
+			change(x)
+		}
+		return x
+	}
+	all := &Def{Table: table(nil), Columns: []int{0, 1, 2}, AllColumns: true}
+	some := &Def{Table: table(nil), Columns: []int{0, 1}}
+	for name, c := range map[string]struct {
+		change    func(*Table)
+		all, some bool // fits
+	}{
+		"nothing":             {nil, true, true},
+		"not null":            {func(x *Table) { x.Columns[1].NotNull = true }, true, true},
+		"recreated":           {func(x *Table) { x.OID = 2 }, false, false},
+		"renamed":             {func(x *Table) { x.Name = "u" }, false, false},
+		"other schema":        {func(x *Table) { x.Schema = "s" }, false, false},
+		"column added":        {func(x *Table) { x.Columns = append(x.Columns, x.Columns[1]) }, false, true},
+		"unused dropped":      {func(x *Table) { x.Columns = x.Columns[:2] }, false, true},
+		"used dropped":        {func(x *Table) { x.Columns = append(x.Columns[:1:1], x.Columns[2]) }, false, false},
+		"used renamed":        {func(x *Table) { x.Columns[1].Name = "c" }, false, false},
+		"used retyped":        {func(x *Table) { x.Columns[1].Type.OID = 1043 }, false, false},
+		"unused retyped":      {func(x *Table) { x.Columns[2].Type.OID = 1043 }, false, true},
+		"other type modifier": {func(x *Table) { x.Columns[1].TypMod = 8 }, false, false},
+		"key dropped":         {func(x *Table) { x.PK = nil }, false, false},
+		"key changed":         {func(x *Table) { x.PK = []int{0, 1} }, false, false},
+	} {
+		now := table(c.change)
+		for d, fits := range map[*Def]bool{all: c.all, some: c.some} {
+			err := d.Fits(now)
+			if (err == nil) != fits || err != nil && !errors.Is(err, ErrSchema) {
+				t.Errorf("%s: all columns %v: got %v, want fits %v", name, d.AllColumns, err, fits)
+			}
+		}
+	}
+}
