@@ -26,6 +26,7 @@ const (
 type pool struct {
 	config *pgx.ConnConfig
 	slots  chan struct{} // holds one for each connection in use
+	wait   time.Duration // for a free slot
 
 	mu     sync.Mutex
 	idle   []*idler // the last one used at the end
@@ -60,12 +61,12 @@ func openPool(url, name string, most int) (*pool, error) {
 	c.BuildContextWatcherHandler = func(conn *pgconn.PgConn) ctxwatch.Handler {
 		return &pgconn.CancelRequestContextWatcherHandler{Conn: conn, DeadlineDelay: endTime}
 	}
-	return &pool{config: c, slots: make(chan struct{}, most)}, nil
+	return &pool{config: c, slots: make(chan struct{}, most), wait: acquireTimeout}, nil
 }
 
 // acquire takes a connection, which must be given back with release.
 func (p *pool) acquire(ctx context.Context) (*pgx.Conn, error) {
-	timer := time.NewTimer(acquireTimeout)
+	timer := time.NewTimer(p.wait)
 	defer timer.Stop()
 	select {
 	case p.slots <- struct{}{}:
