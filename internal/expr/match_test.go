@@ -247,3 +247,11 @@ func TestLanguage(t *testing.T) {
 		t.Errorf("%s is out of date: go test -run TestLanguage -rewrite", path)
 	}
 }
+
+func BenchmarkCompile(b *testing.B) {
+	for b.Loop() {
+		if _, err := expr.Compile("id = $1 AND title LIKE 'a%' AND (ok OR n > 5)", map[string]string{"1": "7"}, items); err != nil {
+			b.Fatal(err)
+		}
+	}
+}

@@ -178,7 +178,7 @@ func refusedWord(word string, next token) string {
 	case "case":
 		return "CaseExpr is not supported in this context"
 	case "current_date", "current_time", "current_timestamp", "localtime", "localtimestamp", "current_role",
-		"current_user", "session_user", "user", "current_catalog", "current_schema":
+		"current_user", "session_user", "system_user", "user", "current_catalog", "current_schema":
 		return "SQLValueFunction is not supported in this context"
 	case "array":
 		return "arrays are not supported yet"
