@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"os"
 	"path/filepath"
 	"sync"
 
@@ -44,6 +45,10 @@ func (d *devCmd) Run(ctx context.Context, k *kong.Context) error {
 
 // devPrivate runs a Postgres of our own with the demo in it.
 func devPrivate(ctx context.Context, cfg engine.Config, log *slog.Logger) (err error) {
+	// Others may pass through it: as root we run Postgres as another user.
+	if err := os.MkdirAll(cfg.DataDir, 0o711); err != nil {
+		return fmt.Errorf("make the data directory: %w", err)
+	}
 	dir, err := pgdev.Place(filepath.Join(cfg.DataDir, "postgres"))
 	if err != nil {
 		return fmt.Errorf("find a place for the private Postgres: %w", err)
