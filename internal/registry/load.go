@@ -252,7 +252,7 @@ func (l *loading) def(sr *shapeRecord, t *loadedTable) (*shape.Def, error) {
 		l.columns[string(list)] = d.Columns
 	}
 	if sr.Where != "" {
-		if d.Where, err = expr.Compile(sr.Where, nil, t.cols); err != nil {
+		if d.Where, err = expr.Reload(sr.Where, t.cols); err != nil {
 			return nil, err
 		}
 	}

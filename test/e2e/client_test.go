@@ -25,16 +25,16 @@ CREATE TABLE items (
 );`
 
 const itemsRow = `
-INSERT INTO items SELECT i, i % 97, CASE WHEN i % 11 = 0 THEN NULL ELSE 'row "' || i || '" \ ü' || E'\n' END,
-  i % 3 = 0, i / 7.0, '2026-01-01'::timestamptz + i * interval '1 minute' FROM generate_series(%d, %d) i`
+INSERT INTO items SELECT i, i %% 97, CASE WHEN i %% 11 = 0 THEN NULL ELSE 'row "' || i || '" \ ü' || E'\n' END,
+  i %% 3 = 0, i / 7.0, '2026-01-01'::timestamptz + i * interval '1 minute' FROM generate_series(%d, %d) i`
 
 // asText is how Go and the official client both print a row of items.
-const asText = `SELECT id::text, n::text, body, flag::text, amount::text, at::text FROM items`
+const asText = `SELECT id::text, n::text, body, flag::text, amount::text, (at AT TIME ZONE 'UTC')::text || '+00' FROM items`
 
 // itemsOf reads the table as id → row in one text.
 func itemsOf(db *pgtest.DB, where string) map[string]string {
 	out := make(map[string]string)
-	for _, r := range db.Query("SET timezone = 'UTC'; " + asText + where) {
+	for _, r := range db.Query(asText + where) {
 		out[r[0]] = strings.Join(r, "|")
 	}
 	return out

@@ -182,7 +182,9 @@ func (f *follower) until(t *testing.T, limit time.Duration, what string, cond fu
 	for ctx.Err() == nil {
 		upToDate, err := f.step(ctx)
 		if p, ok := err.(*passing); ok {
-			last = p
+			if ctx.Err() == nil {
+				last = p
+			}
 			select {
 			case <-time.After(20 * time.Millisecond):
 			case <-ctx.Done():
