@@ -152,6 +152,7 @@ func TestOfficialClient(t *testing.T) {
 	if err := db.Server.Restart(t.Context()); err != nil {
 		t.Fatal(err)
 	}
+	eventually(t, 30*time.Second, "Postgres to be back", func() error { return db.Try("SELECT 1") })
 	for w := range 4 {
 		writers.Go(func() { writer(t.Context(), t, db, uint64(10+w), 20, 12_000) })
 	}
