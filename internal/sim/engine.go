@@ -1,0 +1,202 @@
+package sim
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/spillway-sync/spillway/internal/ingest"
+	"github.com/spillway-sync/spillway/internal/journal"
+	"github.com/spillway-sync/spillway/internal/registry"
+	"github.com/spillway-sync/spillway/internal/shape"
+	"github.com/spillway-sync/spillway/internal/shapelog"
+	"github.com/spillway-sync/spillway/internal/snapshot"
+	"github.com/spillway-sync/spillway/internal/wal"
+)
+
+// The data directory.
+const (
+	journalDir  = "/data/journal"
+	shapesDir   = "/data/shapes"
+	registryDir = "/data/catalogue"
+)
+
+// Config says how an Engine is put together.
+type Config struct {
+	Disk     *Disk
+	Database *Database
+	Shards   int
+	Grace    time.Duration
+	// ChunkBytes is for log and snapshots, SegmentBytes and WindowBytes are the
+	// journal's. Zero: the defaults.
+	ChunkBytes, SegmentBytes, WindowBytes int64
+	BeforeApply                           func(shape.ID, *wal.Change)
+	Logger                                *slog.Logger // nil: silent
+}
+
+// Engine is the rooms between the journal and the readers, put together as the
+// engine room does it.
+type Engine struct {
+	Config
+	Journal  *journal.Journal
+	Log      *shapelog.Log
+	Registry *registry.Registry
+	Ingest   *ingest.Ingest
+	Creator  *snapshot.Creator
+
+	cancel context.CancelFunc
+	ended  chan error
+
+	session     context.CancelFunc
+	sessionDone chan struct{}
+
+	mu      sync.Mutex // held while an ack is given
+	crashed bool
+}
+
+// epochStep is how many epochs one run may use.
+const epochStep = 1 << 20
+
+// Start opens what is on the disk and runs it.
+func Start(c Config) (*Engine, error) {
+	if c.Logger == nil {
+		c.Logger = slog.New(slog.DiscardHandler)
+	}
+	if c.ChunkBytes == 0 {
+		c.ChunkBytes = 10 << 20
+	}
+	e := &Engine{Config: c, ended: make(chan error, 1)}
+	if err := e.open(); err != nil {
+		return nil, fmt.Errorf("open the engine: %w", err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	e.cancel = cancel
+	go func() { e.ended <- e.Ingest.Run(ctx) }()
+	return e, nil
+}
+
+func (e *Engine) open() (err error) {
+	e.Log, err = shapelog.Open(shapelog.Options{
+		FS: e.Disk, Dir: shapesDir, CacheBytes: 1 << 20, MemTableBytes: 1 << 20, InlineBytes: 512,
+	})
+	if err != nil {
+		return err
+	}
+	e.Registry, err = registry.Open(registry.Options{FS: e.Disk, Dir: registryDir, Log: e.Log})
+	if err != nil {
+		return err
+	}
+	e.Journal, err = journal.Open(journal.Options{
+		FS: e.Disk, Dir: journalDir, SegmentBytes: e.SegmentBytes, WindowBytes: e.WindowBytes,
+		QueueBytes: 256 << 10,
+	})
+	if err != nil {
+		return err
+	}
+	epoch := e.number("epoch") + epochStep
+	if err := e.note("epoch", epoch, true); err != nil {
+		return err
+	}
+	e.Ingest, err = ingest.New(ingest.Options{
+		Journal: e.Journal, Log: e.Log, Registry: e.Registry,
+		Shards: e.Shards, ChunkBytes: e.ChunkBytes,
+		Start: e.start(), Epoch: epoch, Grace: e.Grace, FlushEvery: 2 * time.Second,
+		Logger:      e.Logger,
+		OnBoundary:  func(b wal.LSN) error { return e.note("boundary", uint64(b), false) },
+		BeforeApply: e.BeforeApply,
+	})
+	if err != nil {
+		return err
+	}
+	e.Creator = snapshot.New(snapshot.Options{
+		Registry: e.Registry, Log: e.Log, Stream: e.Ingest, Database: e.Database,
+		Workers: 3, ChunkBytes: e.ChunkBytes, Logger: e.Logger,
+	})
+	return nil
+}
+
+// start is where the journal is to be read from.
+func (e *Engine) start() wal.LSN {
+	return max(wal.LSN(e.number("boundary")), e.Journal.Stats().Oldest)
+}
+
+func (e *Engine) number(name string) uint64 {
+	v, ok := e.Registry.Fact(name)
+	if !ok {
+		return 0
+	}
+	n, err := strconv.ParseUint(string(v), 10, 64)
+	if err != nil {
+		panic(err)
+	}
+	return n
+}
+
+func (e *Engine) note(name string, n uint64, sync bool) error {
+	return e.Registry.SetFact(name, strconv.AppendUint(nil, n, 10), sync)
+}
+
+// Connect begins a replication session. It sends from the journal's end, or,
+// with again, from what the slot was told last.
+func (e *Engine) Connect(seed uint64, again bool) {
+	e.Disconnect()
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan struct{})
+	e.session, e.sessionDone = cancel, done
+	from := e.Database.PG.Confirmed()
+	if !again {
+		from = max(from, e.Journal.Synced())
+	}
+	go func() {
+		defer close(done)
+		e.Database.PG.Stream(ctx, e.Journal, from, seed, e.atomically)
+	}()
+}
+
+// Disconnect ends the session, wherever it is.
+func (e *Engine) Disconnect() {
+	if e.session == nil {
+		return
+	}
+	e.session()
+	<-e.sessionDone
+	e.session = nil
+	e.Database.Broken.Add(1)
+}
+
+// atomically keeps a crash from coming between an fsync that counts and its ack.
+func (e *Engine) atomically(f func()) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if !e.crashed {
+		f()
+	}
+}
+
+// Crash returns what is on the disk if the process dies now, and ends it.
+func (e *Engine) Crash(percent int, rng *rand.Rand) (*Disk, error) {
+	e.mu.Lock()
+	left := e.Disk.Crash(percent, rng)
+	e.crashed = true
+	e.mu.Unlock()
+	e.Disk.Fill(false)
+	e.Disk.Stick(false)
+	return left, e.Stop()
+}
+
+// Ended receives if the ingest has ended by itself.
+func (e *Engine) Ended() <-chan error { return e.ended }
+
+// Stop ends everything and waits for it.
+func (e *Engine) Stop() error {
+	e.Disconnect()
+	e.Creator.Close()
+	e.cancel()
+	err := <-e.ended
+	return errors.Join(err, e.Journal.Close(), e.Registry.Close(), e.Log.Close())
+}
