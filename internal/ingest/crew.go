@@ -137,32 +137,54 @@ func (s *spine) replace(c command) {
 	s.takeOver(sh)
 }
 
-// takeOver gives a shard a fresh worker. It reads cursors from the shape log,
-// which the spine must not wait for: so the worker does it, and until then the
-// shard counts as lagging.
+// takeOver gives a shard a fresh worker. Where the shapes stand is in the shape
+// log, which the spine must not wait for: so the worker reads it, and until then
+// the shard counts as lagging.
 func (s *spine) takeOver(sh *shard) {
 	w := s.in.newWorker(sh)
-	w.pos = wal.LSN(sh.applied.Load())
+	w.takes = make(map[shape.ID]*registry.Shape, len(sh.shapes))
 	sh.lagging, sh.wants, sh.out, sh.touched = true, false, nil, false
 	sh.behind.Store(true)
-	members := make(map[shape.ID]*registry.Shape, len(sh.shapes))
 	sh.held = nil
 	for id, sp := range sh.shapes {
-		if _, joining := sh.joining[id]; joining {
+		if j := sh.joining[id]; j != nil {
 			// Its join lay in the old mailbox. Where it has come to is not the
 			// shard's position, so it joins again, from its own.
-			sh.held = append(sh.held, message{rejoin: sp})
+			sh.held = append(sh.held, message{rejoin: j})
+			w.rejoins = append(w.rejoins, sp)
 			continue
 		}
-		members[id] = sp
+		w.takes[id] = sp
 	}
-	ctx := s.ctx
-	s.in.workers.Go(func() {
-		if err := w.load(members); err != nil {
-			s.in.fail(err)
-			s.in.stop()
-			return
-		}
-		s.in.start(ctx, w)
-	})
+	s.in.start(s.ctx, w)
+}
+
+// assume reads where the shard stands, once its last worker can write no more.
+func (w *worker) assume(ctx context.Context) error {
+	if w.takes == nil {
+		return nil
+	}
+	select {
+	case w.sh.writing <- struct{}{}:
+		<-w.sh.writing
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	w.pos = wal.LSN(w.sh.applied.Load())
+	for _, sp := range w.rejoins {
+		// It may have joined before its worker went. The shard will get ahead of
+		// it now, so it must not share its progress until it has joined again.
+		sp.Publish(sp.Tail(), sp.Seen())
+		sp.SetProgress(nil)
+	}
+	takes := w.takes
+	w.takes, w.rejoins = nil, nil
+	if err := w.load(takes); err != nil {
+		return err
+	}
+	for _, m := range w.members {
+		// What the last worker wrote may not be durable.
+		m.wrote = true
+	}
+	return nil
 }

@@ -115,8 +115,9 @@ func New(opts Options) (*Ingest, error) {
 		sh := &shard{
 			n:        n,
 			shapes:   make(map[shape.ID]*registry.Shape),
-			joining:  make(map[shape.ID]struct{}),
+			joining:  make(map[shape.ID]*join),
 			progress: new(registry.Progress),
+			writing:  make(chan struct{}, 1),
 		}
 		sh.epoch.Store(opts.Epoch)
 		sh.routed.Store(uint64(opts.Start))
@@ -304,7 +305,7 @@ func (in *Ingest) Join(ctx context.Context, sp *registry.Shape, from wal.LSN) er
 		}
 		c.Skip(to)
 	}
-	return in.tell(ctx, command{kind: cmdJoin, join: &join{shape: sp, consumer: c}})
+	return in.tell(ctx, command{kind: cmdJoin, join: &join{shape: sp, consumer: c, from: c.Cursor().Pos}})
 }
 
 func (in *Ingest) newConsumer(sp *registry.Shape, cur shape.Cursor) *consume.Consumer {

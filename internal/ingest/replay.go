@@ -29,7 +29,7 @@ const replayBytes = 1 << 20
 // fsynced; to is a transaction end.
 func (w *worker) replay(ctx context.Context, index *route.Index, from, to wal.LSN) error {
 	if from >= to {
-		return nil
+		return w.commit(to)
 	}
 	r, err := w.in.opts.Journal.Reader(from)
 	if err != nil {

@@ -42,24 +42,19 @@ type message struct {
 
 	// One of these may be set instead of steps; they come at transaction ends.
 	join   *join
-	rejoin *registry.Shape
+	rejoin *join // a join that a replaced worker may not have finished
 	remove shape.ID
-	resume *resume
+	// resume tells a worker that is behind to read the journal up to at and to
+	// take its mailbox from there.
+	resume bool
 }
 
 // join brings a new shape to its shard. Its consumer has come to
 // consumer.Cursor().Pos and reads the journal from there to message.at.
 type join struct {
 	shape    *registry.Shape
-	consumer *consume.Consumer
-}
-
-// resume tells a worker that is behind to read the journal up to message.at and
-// to take its mailbox from there.
-type resume struct {
-	// from is the boundary when the message was made: nothing that this shard
-	// owes lies below it.
-	from wal.LSN
+	consumer *consume.Consumer // of the worker that takes the join
+	from     wal.LSN           // everything below is in the shape's log or snapshot
 }
 
 // shard is a set of shapes with one worker. Fields up to the blank line belong
@@ -75,8 +70,13 @@ type shard struct {
 	held    []message     // controls to deliver when it resumes
 	strikes strikes       // restarts at one place
 	shapes  map[shape.ID]*registry.Shape
-	joining map[shape.ID]struct{} // sent to the worker, not yet confirmed
+	joining map[shape.ID]*join // sent to the worker, not yet confirmed
 
+	// writing, a lock of one slot, is held by a worker from the look at its epoch until what it
+	// wrote is published and in the ledger. A worker that takes over holds it
+	// once before it reads where its shapes stand: no write of the one before
+	// can come later.
+	writing  chan struct{}
 	progress *registry.Progress
 	epoch    atomic.Uint64 // of the present worker: others are ghosts
 	routed   atomic.Uint64 // position handed over (or held back, when lagging)

@@ -274,9 +274,12 @@ func (s *spine) control(sh *shard, m message) {
 func (s *spine) resume(sh *shard) {
 	sh.wants = false
 	sh.lagging = false
+	// Here and not in the worker, which may take the message when the shard is
+	// left out already again.
+	sh.behind.Store(false)
 	sh.out = nil
 	sh.routed.Store(uint64(s.pos))
-	if !sh.post(message{at: s.pos, resume: &resume{from: s.tracker.Boundary()}}) {
+	if !sh.post(message{at: s.pos, resume: true}) {
 		// Its mailbox was empty when it asked.
 		panic("ingest: a worker asked to resume with a full mailbox")
 	}
@@ -290,7 +293,11 @@ func (s *spine) resume(sh *shard) {
 func (s *spine) command(c command) {
 	switch c.kind {
 	case cmdPin:
-		s.tracker.Pin(c.id, s.epochOf(c.id), s.pos, s.in.now())
+		// A shape that is gone from the registry has or will get its cmdRemoved:
+		// a pin behind that would hold the journal for ever.
+		if s.in.opts.Registry.ByID(c.id) != nil {
+			s.tracker.Pin(c.id, s.epochOf(c.id), s.pos, s.in.now())
+		}
 		close(c.done)
 	case cmdJoin:
 		s.joins = append(s.joins, c)
@@ -305,6 +312,7 @@ func (s *spine) command(c command) {
 		sh := s.shardOf(c.id)
 		s.index.Remove(c.id)
 		s.tracker.Removed(c.id)
+		delete(s.touched, c.id) // or the open transaction's end would make it owe again
 		delete(sh.shapes, c.id)
 		delete(sh.joining, c.id)
 		s.removed = append(s.removed, c.id)
@@ -337,7 +345,7 @@ func (s *spine) join(c command) {
 	s.index.Add(id, c.join.shape.Def())
 	s.tracker.SetGoal(id, s.pos)
 	sh.shapes[id] = c.join.shape
-	sh.joining[id] = struct{}{}
+	sh.joining[id] = c.join
 	s.control(sh, message{join: c.join})
 }
 

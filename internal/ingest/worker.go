@@ -7,6 +7,7 @@ import (
 	"runtime/debug"
 
 	"github.com/spillway-sync/spillway/internal/consume"
+	"github.com/spillway-sync/spillway/internal/journal"
 	"github.com/spillway-sync/spillway/internal/registry"
 	"github.com/spillway-sync/spillway/internal/route"
 	"github.com/spillway-sync/spillway/internal/shape"
@@ -30,6 +31,7 @@ type member struct {
 	open     bool // touched by the open transaction
 	changed  bool // its cursor moved since the last commit
 	wrote    bool // it has entries that are not known to be durable
+	arrives  bool // its join ends with the next commit
 }
 
 // worker runs the consumers of one shard. One goroutine owns it.
@@ -43,6 +45,10 @@ type worker struct {
 	box     chan message
 	nudge   chan struct{} // one slot: behind was set
 
+	// What a worker that takes over has to read first.
+	takes   map[shape.ID]*registry.Shape
+	rejoins []*registry.Shape
+
 	members  map[shape.ID]*member
 	encoders *consume.Encoders
 	open     []*member
@@ -55,6 +61,9 @@ type worker struct {
 
 // run works until ctx is done, the worker is replaced or its storage fails.
 func (w *worker) run(ctx context.Context) error {
+	if err := w.assume(ctx); err != nil {
+		return err
+	}
 	for {
 		if w.sh.behind.Load() && len(w.box) == 0 {
 			if err := w.catchUp(ctx); err != nil {
@@ -86,19 +95,13 @@ func (w *worker) take(ctx context.Context, m message) error {
 			delete(w.members, m.remove)
 		}
 		return nil
-	case m.resume != nil:
+	case m.resume:
 		w.abort()
-		w.sh.behind.Store(false)
-		return w.replay(ctx, w.index(), max(w.pos, m.resume.from), m.at)
+		return w.follow(ctx, m.at)
 	}
 	for i := range m.steps {
 		if err := w.step(&m.steps[i]); err != nil {
 			return err
-		}
-		if w.size >= batchBytes {
-			if err := w.write(); err != nil {
-				return err
-			}
 		}
 	}
 	return w.commit(m.to)
@@ -130,21 +133,27 @@ func (w *worker) join(ctx context.Context, j *join, at wal.LSN) error {
 	}
 	// Also when nothing was replayed: the cursor must be stored once, so that
 	// a worker that takes over finds where this shape stands.
+	m.arrives = true
 	w.mark(m)
 	if err := w.commit(at); err != nil {
 		return err
 	}
-	j.shape.SetProgress(w.sh.progress)
-	w.in.durable.note(id, at, true)
 	return w.in.tell(ctx, command{kind: cmdJoined, shard: w.sh, id: id})
 }
 
-// rejoin repeats a join that a replaced worker did not finish.
-func (w *worker) rejoin(ctx context.Context, sp *registry.Shape, at wal.LSN) error {
-	if err := w.load(map[shape.ID]*registry.Shape{sp.ID(): sp}); err != nil {
-		return err
+// rejoin repeats a join that a replaced worker did not finish, or did not live
+// to tell of.
+func (w *worker) rejoin(ctx context.Context, j *join, at wal.LSN) error {
+	cur, _, ok, err := w.in.opts.Log.Cursor(j.shape.ID())
+	if err != nil {
+		return fmt.Errorf("read the cursor of shape %s: %w", j.shape.Handle(), err)
 	}
-	return w.join(ctx, &join{shape: sp, consumer: w.members[sp.ID()].consumer}, at)
+	if !ok {
+		cur.Tail = wal.AfterSnapshot
+	}
+	cur.Pos = max(cur.Pos, j.from)
+	j = &join{shape: j.shape, consumer: w.in.newConsumer(j.shape, cur), from: j.from}
+	return w.join(ctx, j, at)
 }
 
 // catchUp reads the journal until the distance to the spine is small, then asks
@@ -157,7 +166,7 @@ func (w *worker) catchUp(ctx context.Context) error {
 			break
 		}
 		from := w.pos
-		if err := w.replay(ctx, w.index(), max(from, w.in.Boundary()), to); err != nil {
+		if err := w.follow(ctx, to); err != nil {
 			return err
 		}
 		if to-from < replayBytes {
@@ -173,6 +182,20 @@ func (w *worker) catchUp(ctx context.Context) error {
 		return w.take(ctx, m)
 	case <-ctx.Done():
 		return ctx.Err()
+	}
+}
+
+// follow replays what the shard has not seen up to a position. Nothing that it
+// owes lies below the boundary, so it begins there, and goes on there when the
+// journal is trimmed under its feet.
+func (w *worker) follow(ctx context.Context, to wal.LSN) error {
+	for {
+		from := max(w.pos, w.in.Boundary())
+		err := w.replay(ctx, w.index(), from, to)
+		if !errors.Is(err, journal.ErrTrimmed) || w.in.Boundary() <= from {
+			return err
+		}
+		w.abort()
 	}
 }
 
@@ -242,7 +265,11 @@ func (w *worker) drain(m *member) error {
 		m.wrote = true
 	}
 	w.out.Reset()
-	return nil
+	if w.size < batchBytes {
+		return nil
+	}
+	defer w.fence()()
+	return w.write()
 }
 
 // endTxn ends a transaction for all who took part in it.
@@ -280,9 +307,23 @@ func (w *worker) abort() {
 	w.open = w.open[:0]
 }
 
-// write puts the entries so far into the shape log without moving a cursor.
+// fence takes the right to write until the function that it returns is called.
+// A private worker needs none: nobody else writes the log of its shape.
+func (w *worker) fence() (end func()) {
+	if w.private {
+		return func() {}
+	}
+	w.sh.writing <- struct{}{}
+	return func() { <-w.sh.writing }
+}
+
+// replaced reports whether this is a ghost. Behind fence the answer holds.
+func (w *worker) replaced() bool { return !w.private && w.sh.epoch.Load() != w.epoch }
+
+// write puts the entries so far into the shape log without moving a cursor. The
+// caller holds the fence.
 func (w *worker) write() error {
-	if w.sh.epoch.Load() != w.epoch {
+	if w.replaced() {
 		return errGhost
 	}
 	if err := w.batch.Commit(); err != nil {
@@ -297,6 +338,10 @@ func (w *worker) write() error {
 // member in the middle of a transaction keeps its cursor from before it.
 func (w *worker) commit(to wal.LSN) error {
 	w.pulse.beat.Add(1)
+	defer w.fence()()
+	if w.replaced() {
+		return errGhost
+	}
 	for _, m := range w.changed {
 		if !m.dead {
 			if err := w.batch.SetCursor(m.shape.ID(), shape.Epoch(w.epoch), m.consumer.Cursor()); err != nil {
@@ -309,18 +354,11 @@ func (w *worker) commit(to wal.LSN) error {
 			return err
 		}
 	}
-	if w.sh.epoch.Load() != w.epoch {
-		return errGhost
-	}
 	for _, m := range w.changed {
 		m.changed = false
-		if m.dead {
-			continue
+		if !m.dead {
+			w.publish(m)
 		}
-		cur := m.consumer.Cursor()
-		m.shape.Publish(cur.Tail, cur.Tail.Tx)
-		w.in.durable.note(m.shape.ID(), cur.Pos, m.wrote)
-		m.wrote = false
 	}
 	clear(w.changed)
 	w.changed = w.changed[:0]
@@ -331,6 +369,21 @@ func (w *worker) commit(to wal.LSN) error {
 		w.in.applied(w.sh)
 	}
 	return nil
+}
+
+// publish shows a member's readers what was committed, and the flusher what is
+// to be made durable.
+func (w *worker) publish(m *member) {
+	cur := m.consumer.Cursor()
+	m.shape.Publish(cur.Tail, cur.Tail.Tx)
+	pos := cur.Pos
+	if m.arrives {
+		// Its journal was read up to where the shard is.
+		pos, m.wrote = max(pos, w.pos), true
+		m.shape.SetProgress(w.sh.progress)
+	}
+	w.in.durable.note(m.shape.ID(), pos, m.wrote)
+	m.wrote, m.arrives = false, false
 }
 
 // panicked is a panic of a consumer, as an error.
