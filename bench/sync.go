@@ -24,8 +24,11 @@ func (c *count) Write(p []byte) (int, error) { *c += count(len(p)); return len(p
 func (r *run) firstSync(ctx context.Context) error {
 	err := r.exec(ctx, fmt.Sprintf(`CREATE TABLE docs (id bigint PRIMARY KEY, owner int NOT NULL, title text NOT NULL, body text, at timestamptz NOT NULL);
 		INSERT INTO docs SELECT i, i %% 1000, 'Document number ' || i, 'Some words about it, enough to fill a line: ' || md5(i::text) , now()
-		FROM generate_series(1, %d) i; VACUUM ANALYZE docs`, r.rows))
+		FROM generate_series(1, %d) i`, r.rows))
 	if err != nil {
+		return err
+	}
+	if err := r.exec(ctx, `VACUUM ANALYZE docs`); err != nil {
 		return err
 	}
 	var fresh, again, copied []time.Duration

@@ -16,8 +16,10 @@
 //     a crash every cursor's tail has all its entries. Entries beyond the
 //     cursor can exist (an older epoch's late write); replay writes the same
 //     bytes at the same offsets, and nobody reads above a published tail.
-//  3. The epoch is part of a cursor's key and the highest one wins: a late
-//     write of a fenced worker never moves a cursor back.
+//  3. The epoch is part of a cursor's key and the highest position wins: a late
+//     write of a fenced worker never moves a cursor back. That the position
+//     counts and not the epoch is safe by 2, and needed: such a write may have
+//     been told to the flush tracker before the worker was fenced.
 //  4. A chunk's end is stored with its last entry: all readers, at any time, see
 //     the same chunks.
 //  5. The bytes of a snapshot chunk only grow, and stop growing when it is

@@ -67,8 +67,11 @@ func (l *Log) ReadInto(dst []byte, id shape.ID, after, upTo wal.Offset) (body []
 	return body, end, n, atBoundary, err
 }
 
-// Cursor returns the shape's cursor of the highest epoch; ok is false if there
-// is none. Cursors of lower epochs are removed on the way.
+// Cursor returns the shape's cursor with the highest position, and the highest
+// epoch that wrote one; ok is false if there is none. The position counts and
+// not the epoch: a cursor and its entries are written in one batch and entries
+// are a function of the stream, so what any worker got as far as writing is
+// true. Cursors that are outdone by one of a higher epoch are removed on the way.
 func (l *Log) Cursor(id shape.ID) (c shape.Cursor, epoch shape.Epoch, ok bool, err error) {
 	err = l.scanCursors(appendKind(nil, id, kindCursor), appendKind(nil, id, kindCursor+1),
 		func(_ shape.ID, e shape.Epoch, cur shape.Cursor) error {
@@ -85,8 +88,8 @@ func (l *Log) MaxEpoch(id shape.ID) (shape.Epoch, error) {
 	return epoch, err
 }
 
-// Cursors hands the cursor of every shape that has one to yield, in the order
-// of their IDs, and removes those of lower epochs. It costs a seek or two for
+// Cursors hands the cursor of every shape that has one to yield, as Cursor finds
+// it, in the order of their IDs. It costs a seek or two for
 // each shape.
 func (l *Log) Cursors(yield func(shape.ID, shape.Epoch, shape.Cursor) error) error {
 	return l.scanCursors(nil, nil, yield)
@@ -108,24 +111,8 @@ func (l *Log) scanCursors(lower, upper []byte, yield func(shape.ID, shape.Epoch,
 			return &CorruptError{What: fmt.Sprintf("key %x", it.Key())}
 		}
 		id := keyShape(it.Key())
-		epoch, isCursor := cursorEpoch(it.Key())
-		if isCursor {
-			v, verr := it.ValueAndErr()
-			if verr != nil {
-				return fmt.Errorf("read cursor of shape %d: %w", id, verr)
-			}
-			c, good := readCursor(v)
-			if !good {
-				return &CorruptError{id, fmt.Sprintf("cursor %x", v)}
-			}
-			if err := yield(id, epoch, c); err != nil {
-				return err
-			}
-			if it.Next() && len(it.Key()) >= 9 && keyShape(it.Key()) == id && it.Key()[8] == kindCursor {
-				if err := l.dropCursorsBelow(id, epoch); err != nil {
-					return err
-				}
-			}
+		if err := l.bestCursor(it, id, yield); err != nil {
+			return err
 		}
 		// Jump over the shape's entries.
 		if id+1 == 0 {
@@ -135,6 +122,47 @@ func (l *Log) scanCursors(lower, upper []byte, yield func(shape.ID, shape.Epoch,
 		ok = it.SeekGE(next)
 	}
 	return nil
+}
+
+// bestCursor looks at the cursors of one shape, from where it stands on, and
+// yields the best if there is one.
+func (l *Log) bestCursor(it *pebble.Iterator, id shape.ID, yield func(shape.ID, shape.Epoch, shape.Cursor) error) error {
+	var best shape.Cursor
+	var highest, from shape.Epoch // of all, and of the best
+	n := 0
+	for ok := true; ok; ok = it.Next() {
+		if len(it.Key()) < 9 || keyShape(it.Key()) != id {
+			break
+		}
+		epoch, isCursor := cursorEpoch(it.Key())
+		if !isCursor {
+			break
+		}
+		v, err := it.ValueAndErr()
+		if err != nil {
+			return fmt.Errorf("read cursor of shape %d: %w", id, err)
+		}
+		c, good := readCursor(v)
+		if !good {
+			return &CorruptError{id, fmt.Sprintf("cursor %x", v)}
+		}
+		if n == 0 {
+			highest = epoch // they come in falling order
+		}
+		if n == 0 || c.Pos > best.Pos {
+			best, from = c, epoch
+		}
+		n++
+	}
+	if n == 0 {
+		return nil
+	}
+	if n > 1 && from == highest {
+		if err := l.dropCursorsBelow(id, highest); err != nil {
+			return err
+		}
+	}
+	return yield(id, highest, best)
 }
 
 // dropCursorsBelow removes the cursors of epochs before epoch. Doing this here,
