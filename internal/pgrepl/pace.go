@@ -16,9 +16,8 @@ import (
 const (
 	lowat      = 64 << 10             // bytes to sleep for under load
 	patience   = 3 * time.Millisecond // how long, at the most
-	loadReads  = 20                   // so many reads …
-	loadTime   = 2 * time.Millisecond // … within this time are load
-	stillLoad  = 16 << 10             // bytes found after patience ran out that still are load
+	loadBytes  = 2 << 10              // bytes in the time of patience: from here on it is load
+	loadReads  = 20                   // reads over which the rate is taken before we begin to sleep longer
 	smallReads = 32 << 10             // bytes: a smaller read (TLS) goes through a buffer
 )
 
@@ -28,10 +27,12 @@ const (
 type paced struct {
 	net.Conn
 	setLowat func(bytes int) error // nil: not possible here
+	await    func() error          // until so many bytes are there
 
 	// Of the reader:
 	loaded bool
-	reads  int       // since began
+	reads  int       // since began …
+	bytes  int       // … and what they brought
 	began  time.Time // of the window of loadReads reads
 	buf    []byte    // for small reads
 	rest   []byte    // of buf: not yet taken
@@ -49,6 +50,7 @@ func pace(conn net.Conn) net.Conn {
 	}
 	if raw, err := conn.(syscall.Conn).SyscallConn(); err == nil {
 		p.setLowat = func(bytes int) error { return setLowat(raw, bytes) }
+		p.await = func() error { return await(raw, lowat) }
 	}
 	return p
 }
@@ -76,39 +78,44 @@ func (p *paced) Read(b []byte) (int, error) {
 func (p *paced) read(b []byte) (int, error) {
 	if !p.loaded {
 		n, err := p.Conn.Read(b)
-		p.count()
+		p.count(n)
 		return n, err
 	}
 	if err := p.shorten(); err != nil {
 		return 0, err
 	}
-	n, err := p.Conn.Read(b)
-	if n > 0 || !errors.Is(err, os.ErrDeadlineExceeded) {
-		return n, err
+	err := p.await()
+	if err != nil && !errors.Is(err, os.ErrDeadlineExceeded) {
+		return 0, err
+	}
+	if err == nil {
+		return p.Conn.Read(b)
 	}
 	// Patience ran out: take what there is, or wait for as long as the user does.
 	if err := p.setLoaded(false); err != nil {
 		return 0, err
 	}
-	n, err = p.Conn.Read(b)
-	if n >= stillLoad && err == nil {
+	n, err := p.Conn.Read(b)
+	if n >= loadBytes && err == nil {
 		err = p.setLoaded(true)
 	}
 	return n, err
 }
 
 // count notes a read and finds out whether there is load.
-func (p *paced) count() {
+func (p *paced) count(n int) {
 	if p.setLowat == nil {
 		return
 	}
+	p.bytes += n
 	if p.reads++; p.reads < loadReads {
 		return
 	}
 	now := time.Now()
-	quick := now.Sub(p.began) < loadTime
-	p.reads, p.began = 0, now
-	if quick && p.setLoaded(true) != nil {
+	// The same rate as the one that keeps us loaded.
+	load := int64(p.bytes)*int64(patience) >= int64(now.Sub(p.began))*loadBytes
+	p.reads, p.bytes, p.began = 0, 0, now
+	if load && p.setLoaded(true) != nil {
 		p.setLowat = nil // the platform does not want to: go on without
 	}
 }
@@ -126,7 +133,7 @@ func (p *paced) setLoaded(loaded bool) error {
 	if loaded {
 		return nil
 	}
-	p.reads, p.began = 0, time.Now()
+	p.reads, p.bytes, p.began = 0, 0, time.Now()
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.short = false

@@ -9,3 +9,5 @@ import (
 
 // setLowat does nothing here: only Linux was measured.
 func setLowat(syscall.RawConn, int) error { return errors.ErrUnsupported }
+
+func await(syscall.RawConn, int) error { return errors.ErrUnsupported }

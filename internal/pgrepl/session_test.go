@@ -71,6 +71,8 @@ type memory struct {
 	synced   wal.LSN
 	space    chan struct{}
 	changed  chan struct{} // one slot: something was offered
+
+	read reading // of the test
 }
 
 func newMemory(auto bool) *memory {
@@ -125,54 +127,67 @@ func (m *memory) setFull(full bool) {
 	}
 }
 
-// decode decodes all frames so far. It checks what every reader relies on.
+// reading is what decode knows of the frames it has seen.
+type reading struct {
+	dec     pgoutput.Decoder
+	seen    int
+	rows    []string
+	commits int
+	open    bool
+	last    wal.LSN
+}
+
+// decode decodes the frames that came since the last call and returns what all
+// of them say. It checks what every reader relies on.
 func (m *memory) decode(t testing.TB) (rows []string, commits int) {
 	t.Helper()
 	m.mu.Lock()
-	frames := m.frames[:len(m.frames):len(m.frames)]
+	frames := m.frames[m.read.seen:len(m.frames):len(m.frames)]
 	m.mu.Unlock()
-	var d pgoutput.Decoder
-	var last wal.LSN
-	open := false
-	for i, f := range frames {
-		if f.Kind == wal.FrameReset {
-			if f.Position != 0 || f.Open || f.Data != nil {
-				t.Fatalf("frame %d: %+v", i, f)
-			}
-			d.Reset()
-			open = false
-		}
-		end := wal.LSN(0)
-		relations := 0
-		for msg := range wal.Messages(f.Data) {
-			ev, err := d.Decode(msg)
-			if err != nil {
-				t.Fatalf("frame %d: %v", i, err)
-			}
-			switch ev.Kind {
-			case pgoutput.Begin:
-				open = true
-			case pgoutput.Change:
-				rows = append(rows, fmt.Sprintf("%s %s", ev.Change.Op, ev.Change.New))
-			case pgoutput.Commit:
-				open, end = false, ev.Txn.End
-				commits++
-			case pgoutput.Relation:
-				relations++
-			}
-		}
-		if f.Open != open || f.Kind == wal.FrameData && f.Position != end {
-			t.Fatalf("frame %d: position %s, open %v; its messages say %s, %v", i, f.Position, f.Open, end, open)
-		}
-		if (relations > 0) != (f.Preamble != nil) {
-			t.Fatalf("frame %d: %d relations and a preamble of %d bytes", i, relations, len(f.Preamble))
-		}
-		if f.Position != 0 && f.Position <= last {
-			t.Fatalf("frame %d: position %s after %s", i, f.Position, last)
-		}
-		last = max(last, f.Position)
+	for _, f := range frames {
+		m.read.frame(t, f)
 	}
-	return rows, commits
+	return m.read.rows, m.read.commits
+}
+
+func (r *reading) frame(t testing.TB, f wal.Frame) {
+	t.Helper()
+	if f.Kind == wal.FrameReset {
+		if f.Position != 0 || f.Open || f.Data != nil {
+			t.Fatalf("frame %d: %+v", r.seen, f)
+		}
+		r.dec.Reset()
+		r.open = false
+	}
+	end, relations := wal.LSN(0), 0
+	for msg := range wal.Messages(f.Data) {
+		ev, err := r.dec.Decode(msg)
+		if err != nil {
+			t.Fatalf("frame %d: %v", r.seen, err)
+		}
+		switch ev.Kind {
+		case pgoutput.Begin:
+			r.open = true
+		case pgoutput.Change:
+			r.rows = append(r.rows, fmt.Sprintf("%s %s", ev.Change.Op, ev.Change.New))
+		case pgoutput.Commit:
+			r.open, end = false, ev.Txn.End
+			r.commits++
+		case pgoutput.Relation:
+			relations++
+		}
+	}
+	if f.Open != r.open || f.Kind == wal.FrameData && f.Position != end {
+		t.Fatalf("frame %d: position %s, open %v; its messages say %s, %v", r.seen, f.Position, f.Open, end, r.open)
+	}
+	if (relations > 0) != (f.Preamble != nil) {
+		t.Fatalf("frame %d: %d relations and a preamble of %d bytes", r.seen, relations, len(f.Preamble))
+	}
+	if f.Position != 0 && f.Position <= r.last {
+		t.Fatalf("frame %d: position %s after %s", r.seen, f.Position, r.last)
+	}
+	r.last = max(r.last, f.Position)
+	r.seen++
 }
 
 // until waits for a condition that nothing announces.
