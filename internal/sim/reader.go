@@ -32,9 +32,10 @@ type Reader struct {
 	Handle shape.Handle
 	// Live: the shape's first rows were durable, it must survive a crash.
 	Live bool
-	// Gone is why the handle ended, "" while it lives.
+	// Gone is why the handle ended, "" while it lives or if a crash hid it.
 	Gone shape.Reason
 
+	shape    *registry.Shape // as it was found last
 	rows     map[string]map[string]*string
 	chunks   [][]byte // of the snapshot, as read
 	inLog    bool     // the snapshot is read
@@ -52,7 +53,7 @@ type Reader struct {
 // Follow begins with a handle.
 func (r *Reader) Follow(sp *registry.Shape) {
 	*r = Reader{
-		Def: sp.Def(), Handle: sp.Handle(), rows: make(map[string]map[string]*string),
+		Def: sp.Def(), Handle: sp.Handle(), shape: sp, rows: make(map[string]map[string]*string),
 		Snapshots: r.Snapshots + 1, Messages: r.Messages, lastSeen: true,
 	}
 }
@@ -64,11 +65,13 @@ var errGone = errors.New("sim: must refetch")
 func (r *Reader) Poll(reg *registry.Registry) (upToDate bool, err error) {
 	sp := reg.ByHandle(r.Handle)
 	if sp == nil {
-		if r.Gone == "" {
-			r.Gone = "unknown"
+		// Who was there when it went knows why; after a crash nobody does.
+		if reason, gone := r.shape.Removed(); gone {
+			r.Gone = reason
 		}
 		return false, errGone
 	}
+	r.shape = sp
 	defer func() {
 		if reason, gone := sp.Removed(); gone {
 			r.Gone, err = reason, errGone

@@ -158,3 +158,30 @@ func (s *Session) offer(ctx context.Context, f wal.Frame, ack func(func())) bool
 	}
 	return false
 }
+
+// Frames gives a committed transaction as a session of its own would send it: a
+// reset, the first messages, and the others.
+func (tx *Tx) Frames(first int) [3]wal.Frame {
+	msgs := [][]byte{appendBegin(nil, tx.Commit, wal.XID(tx.xid))}
+	known := make(map[*Table]bool)
+	var preamble []byte
+	for i := range tx.ops {
+		if t := tx.ops[i].table; !known[t] {
+			known[t] = true
+			msgs = append(msgs, appendRelation(nil, t.Def))
+			preamble = wal.AppendMessage(preamble, msgs[len(msgs)-1])
+		}
+		msgs = append(msgs, appendOp(nil, &tx.ops[i]))
+	}
+	msgs = append(msgs, appendCommit(nil, tx.Commit, tx.End))
+	a := wal.Frame{Kind: wal.FrameData, Open: true, Preamble: preamble}
+	b := wal.Frame{Kind: wal.FrameData, Position: tx.End}
+	for i, m := range msgs {
+		if i < first {
+			a.Data = wal.AppendMessage(a.Data, m)
+		} else {
+			b.Data = wal.AppendMessage(b.Data, m)
+		}
+	}
+	return [3]wal.Frame{{Kind: wal.FrameReset}, a, b}
+}

@@ -1,0 +1,271 @@
+package ingest_test
+
+import (
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/spillway-sync/spillway/internal/shape"
+	"github.com/spillway-sync/spillway/internal/sim"
+	"github.com/spillway-sync/spillway/internal/wal"
+)
+
+func TestChangesArrive(t *testing.T) {
+	bubble(t, 2, func(r *rig) {
+		r.put("before", 0, 5)
+		_, all := r.follow("")
+		_, some := r.follow("i < 3")
+		_, none := r.follow("i < 0")
+		r.put("after", 2, 8)
+		tx := r.pg.Begin()
+		if err := tx.Move(r.items, `"public"."items"/"2"`, row(20, "moved")); err != nil {
+			r.Fatal(err)
+		}
+		if err := tx.Delete(r.items, `"public"."items"/"1"`); err != nil {
+			r.Fatal(err)
+		}
+		tx.Finish()
+		r.settle(all, some, none)
+		if all.Messages == 0 || some.Messages == 0 || none.Messages != 0 {
+			r.Errorf("read %d, %d and %d messages", all.Messages, some.Messages, none.Messages)
+		}
+		r.released()
+	})
+}
+
+// Both shapes share one shard. A consumer that is held up lets its mailbox run
+// full; its shard then reads the journal by itself.
+func TestLaggingShardCatchesUp(t *testing.T) {
+	bubble(t, 2, func(r *rig) {
+		_, a := r.follow("")
+		_, b := r.follow("i > 5") // in the other shard
+		slow := atomic.Bool{}
+		slow.Store(true)
+		r.apply(func(id shape.ID, _ *wal.Change) {
+			if id == 1 && slow.Load() {
+				time.Sleep(grace / 2)
+			}
+		})
+		for i := range 60 {
+			r.put("x", i, i+3)
+			time.Sleep(20 * time.Millisecond)
+		}
+		r.settle(b)
+		if st := r.engine.Ingest.Status(); st.Lagging != 1 || st.StallsTotal != 0 {
+			r.Errorf("want one shard that lags and no stall: %+v", st)
+		}
+		slow.Store(false)
+		r.put("y", 0, 10)
+		r.settle(a, b)
+		if st := r.engine.Ingest.Status(); st.Lagging != 0 {
+			r.Errorf("a shard still lags: %+v", st)
+		}
+		r.released()
+	})
+}
+
+func TestBlockedOnceIsReplacedAndZombieRefused(t *testing.T) {
+	bubble(t, 1, func(r *rig) {
+		_, a := r.follow("")
+		_, b := r.follow("i > 5")
+		release := make(chan struct{})
+		blocked := atomic.Int32{}
+		r.apply(func(id shape.ID, _ *wal.Change) {
+			if id == 1 && blocked.Add(1) == 1 {
+				<-release
+			}
+		})
+		r.put("x", 0, 10)
+		r.settle(a, b)
+		st := r.engine.Ingest.Status()
+		if st.StallsTotal != 1 || len(st.Ghosts) != 1 || st.Ghosts[0].Shape != 1 {
+			r.Fatalf("want one stall and one ghost: %+v", st)
+		}
+		if s := st.Stalls[0]; s.For < grace || !strings.Contains(s.Stack, "BlockedOnce") {
+			r.Errorf("the evidence is after %s:\n%s", s.For, s.Stack)
+		}
+		r.put("y", 5, 15)
+		r.settle(a, b)
+		close(release)
+		r.until("the ghost to end", func() bool { return len(r.engine.Ingest.Status().Ghosts) == 0 })
+		r.put("z", 0, 20)
+		r.settle(a, b)
+		r.reread(a, b)
+		r.released()
+		r.restart(true)
+		r.settle(a, b)
+		r.reread(a, b)
+	})
+}
+
+func TestBlockedAlwaysIsRotated(t *testing.T) {
+	bubble(t, 1, func(r *rig) {
+		_, a := r.follow("")
+		_, b := r.follow("i > 5")
+		release := make(chan struct{})
+		r.apply(func(id shape.ID, _ *wal.Change) {
+			if id == 1 {
+				<-release
+			}
+		})
+		r.put("x", 0, 10)
+		if reason := r.gone(a); reason != shape.ReasonStalled {
+			r.Errorf("rotated for %q", reason)
+		}
+		r.settle(b)
+		st := r.engine.Ingest.Status()
+		if st.StallsTotal != 3 || len(st.Ghosts) != 3 || st.Stalls[2].Strikes != 3 {
+			r.Errorf("want three strikes: %+v", st)
+		}
+		r.released()
+		_, c := r.follow("")
+		r.put("y", 0, 10)
+		r.settle(b, c)
+		close(release)
+		r.until("the ghosts to end", func() bool { return len(r.engine.Ingest.Status().Ghosts) == 0 })
+		r.settle(b, c)
+	})
+}
+
+func TestPanic(t *testing.T) {
+	for _, tc := range []struct {
+		name  string
+		times int32
+	}{{"once", 1}, {"twice", 2}, {"always", 1 << 30}} {
+		t.Run(tc.name, func(t *testing.T) {
+			bubble(t, 1, func(r *rig) {
+				_, a := r.follow("")
+				_, b := r.follow("i > 5")
+				n := atomic.Int32{}
+				r.apply(func(id shape.ID, _ *wal.Change) {
+					if id == 1 && n.Add(1) <= tc.times {
+						panic(errBoom)
+					}
+				})
+				r.put("x", 0, 10)
+				if tc.times < 3 {
+					r.settle(a, b)
+				} else if reason := r.gone(a); reason != shape.ReasonStalled {
+					r.Errorf("rotated for %q", reason)
+				}
+				r.settle(b)
+				r.released()
+				st := r.engine.Ingest.Status()
+				if st.StallsTotal != min(3, int(tc.times)) || len(st.Ghosts) != 0 {
+					r.Errorf("%+v", st)
+				}
+				if s := st.Stalls[0]; !strings.Contains(s.Cause, "boom") || !strings.Contains(s.Stack, "TestPanic") {
+					r.Errorf("the evidence is %s\n%s", s.Cause, s.Stack)
+				}
+			})
+		})
+	}
+}
+
+// A shape that is created while a transaction that is in the snapshot, one that
+// is not, and the stream's own transaction are under way.
+func TestJoinInsideTransactions(t *testing.T) {
+	bubble(t, 2, func(r *rig) {
+		r.put("old", 0, 10)
+		_, first := r.follow("")
+		open := r.pg.Begin()
+		r.write(open, "open", 100, 500)
+		gap := r.pg.Begin()
+		r.write(gap, "gap", 600, 610)
+		gap.Log() // in the stream, not visible
+		second := r.create("i <> 7")
+		reader := new(sim.Reader)
+		reader.Follow(second)
+		time.Sleep(time.Second)
+		r.put("more", 5, 20)
+		open.Finish()
+		time.Sleep(time.Second)
+		gap.Show()
+		r.settle(first, reader)
+		r.put("after", 0, 30)
+		r.settle(first, reader)
+		r.released()
+	})
+}
+
+func TestTruncateRotates(t *testing.T) {
+	bubble(t, 1, func(r *rig) {
+		r.put("x", 0, 10)
+		_, a := r.follow("")
+		tx := r.pg.Begin()
+		r.write(tx, "y", 5, 12)
+		if err := tx.Truncate(r.items); err != nil {
+			r.Fatal(err)
+		}
+		r.write(tx, "z", 3, 4)
+		tx.Finish()
+		if reason := r.gone(a); reason != shape.ReasonTruncate {
+			r.Errorf("rotated for %q", reason)
+		}
+		r.released()
+		_, b := r.follow("")
+		r.put("x", 0, 10)
+		r.settle(b)
+	})
+}
+
+// The session drops in the middle of a large transaction, again and again, at
+// places that only its seed knows.
+func TestResetInsideTransaction(t *testing.T) {
+	bubble(t, 2, func(r *rig) {
+		_, a := r.follow("")
+		_, b := r.follow("t = 'x'")
+		for seed := range uint64(20) {
+			r.put("x", 0, 300)
+			r.put("y", 100, 103)
+			r.engine.Connect(seed, seed%2 == 0)
+			time.Sleep(time.Duration(seed) * time.Microsecond)
+		}
+		r.settle(a, b)
+		r.released()
+	})
+}
+
+func TestRestartReplays(t *testing.T) {
+	for _, crash := range []bool{false, true} {
+		bubble(t, 2, func(r *rig) {
+			r.conf.ChunkBytes = 2000
+			r.restart(false)
+			_, a := r.follow("")
+			_, b := r.follow("t = 'x'")
+			for n := range 6 {
+				r.put("x", 0, 20)
+				r.put("y", n, 15)
+				r.settle(a, b)
+				if n%2 == 0 {
+					time.Sleep(3 * time.Second) // past a flush
+				}
+				r.restart(crash)
+				r.reread(a, b)
+			}
+			r.settle(a, b)
+			r.released()
+		})
+	}
+}
+
+// A shape is removed while a transaction that touches it is open in the spine:
+// it must not owe again when that ends.
+func TestRemovedInsideTransaction(t *testing.T) {
+	bubble(t, 1, func(r *rig) {
+		sp, a := r.follow("")
+		_, b := r.follow("i < 5")
+		frames := r.half()
+		r.engine.Ingest.Remove(sp, shape.ReasonDeleted, "")
+		if reason := r.gone(a); reason != shape.ReasonDeleted {
+			r.Errorf("rotated for %q", reason)
+		}
+		time.Sleep(time.Second)
+		if !r.engine.Journal.Offer(frames) {
+			r.Fatal("the journal is full")
+		}
+		r.settle(b)
+		r.released()
+	})
+}
