@@ -1,8 +1,10 @@
 package pgrepl
 
 import (
+	"errors"
 	"fmt"
 	"slices"
+	"syscall"
 	"testing"
 	"time"
 
@@ -50,15 +52,19 @@ func TestStream(t *testing.T) {
 // What Postgres is told is what the Sink has synced, nothing more, soon after.
 func TestAckFollowsSynced(t *testing.T) {
 	db := prepare(t)
-	s, from := open(t, with(db.URL, "wal_sender_timeout=1s"))
+	// No status frames by the clock: those that keep us alive are answers.
+	s := connect(t, Config{ConnString: with(db.URL, "wal_sender_timeout=1s"), StatusInterval: time.Hour})
+	from, err := s.CreateSlot(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
 	sink := newMemory(false)
 	r := start(t, s, from, sink)
 	db.Exec(`insert into t values (1, 'one')`)
 	until(t, "the row", func() bool { rows, _ := sink.decode(t); return len(rows) == 1 })
 	at := sink.at()
-	// Long enough for several status frames and for answers to the server.
 	first := s.Positions().LastMessage
-	until(t, "the server speaks for a while", func() bool { return s.Positions().LastMessage.Sub(first) > 3*time.Second/2 })
+	until(t, "the server asks and is answered for longer than its timeout", func() bool { return s.Positions().LastMessage.Sub(first) > 3*time.Second/2 })
 	r.failed(t)
 	if got := confirmed(t, db); got != from {
 		t.Fatalf("nothing is synced, and Postgres believes %s, not %s", got, from)
@@ -85,8 +91,9 @@ func TestNoStalePosition(t *testing.T) {
 	sink := newMemory(false)
 	sink.sync(from - 8)
 	r := start(t, s, from, sink)
-	first := time.Now()
-	until(t, "the server speaks for a while", func() bool { return s.Positions().LastMessage.Sub(first) > 3*time.Second/2 })
+	began := time.Now()
+	until(t, "several status frames have gone", func() bool { return time.Since(began) > 3*time.Second/2 })
+	r.failed(t)
 	if got := s.Positions().Acked; got != 0 {
 		t.Errorf("sent %s, began at %s", got, from)
 	}
@@ -277,5 +284,60 @@ func TestStreamErrors(t *testing.T) {
 		}
 	case <-time.After(limit):
 		t.Error("the end of the backend was not noticed")
+	}
+}
+
+// A server that says nothing is given up, also if the network is fine.
+func TestSilentServer(t *testing.T) {
+	db := prepare(t)
+	s := connect(t, Config{ConnString: db.URL, DeadAfter: time.Second})
+	from, err := s.CreateSlot(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := start(t, s, from, newMemory(true))
+	until(t, "it streams", func() bool { return s.Positions().Acked != 0 })
+	// It answers when asked, so this is no reason to go.
+	began := time.Now()
+	until(t, "two limits pass", func() bool { return time.Since(began) > 2*time.Second })
+	r.failed(t)
+	pid := int(s.Info().BackendPID)
+	if err := syscall.Kill(pid, syscall.SIGSTOP); err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		if err := syscall.Kill(pid, syscall.SIGCONT); err != nil {
+			t.Error(err)
+		}
+	}()
+	select {
+	case err := <-r.done:
+		if !errors.Is(err, errDead) || Classify(err) != Retry {
+			t.Errorf("got %v", err)
+		}
+	case <-time.After(limit):
+		t.Error("waits for ever")
+	}
+}
+
+// A context that ends while the server does not answer ends the session, too.
+func TestStopSilentServer(t *testing.T) {
+	db := prepare(t)
+	s, from := open(t, db.URL)
+	r := start(t, s, from, newMemory(true))
+	until(t, "it streams", func() bool { return s.Positions().Acked != 0 })
+	pid := int(s.Info().BackendPID)
+	if err := syscall.Kill(pid, syscall.SIGSTOP); err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		if err := syscall.Kill(pid, syscall.SIGCONT); err != nil {
+			t.Error(err)
+		}
+	}()
+	began := time.Now()
+	r.stop(t)
+	if took := time.Since(began); took > byeTimeout+5*time.Second {
+		t.Errorf("took %s", took)
 	}
 }
