@@ -19,9 +19,13 @@ const perSecond = 100
 // latency measures from a commit's return to the row's arrival at a live
 // client, and beside it at pg_recvlogical's output.
 func (r *run) latency(ctx context.Context) error {
-	err := r.exec(ctx, `CREATE TABLE pings (id int PRIMARY KEY, mark text); SELECT pg_create_logical_replication_slot('yardstick', 'pgoutput')`)
-	if err != nil {
-		return err
+	for _, sql := range []string{
+		`CREATE TABLE pings (id int PRIMARY KEY, mark text)`,
+		`SELECT pg_create_logical_replication_slot('yardstick', 'pgoutput')`,
+	} {
+		if err := r.exec(ctx, sql); err != nil {
+			return err
+		}
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
