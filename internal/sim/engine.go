@@ -64,6 +64,15 @@ const epochStep = 1 << 20
 
 // Start opens what is on the disk and runs it.
 func Start(c Config) (*Engine, error) {
+	e, err := Open(c)
+	if err == nil {
+		e.Run()
+	}
+	return e, err
+}
+
+// Open opens what is on the disk.
+func Open(c Config) (*Engine, error) {
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)
 	}
@@ -74,10 +83,14 @@ func Start(c Config) (*Engine, error) {
 	if err := e.open(); err != nil {
 		return nil, fmt.Errorf("open the engine: %w", err)
 	}
+	return e, nil
+}
+
+// Run lets the ingest run.
+func (e *Engine) Run() {
 	ctx, cancel := context.WithCancel(context.Background())
 	e.cancel = cancel
 	go func() { e.ended <- e.Ingest.Run(ctx) }()
-	return e, nil
 }
 
 func (e *Engine) open() (err error) {
@@ -196,7 +209,10 @@ func (e *Engine) Ended() <-chan error { return e.ended }
 func (e *Engine) Stop() error {
 	e.Disconnect()
 	e.Creator.Close()
-	e.cancel()
-	err := <-e.ended
+	var err error
+	if e.cancel != nil { // it runs
+		e.cancel()
+		err = <-e.ended
+	}
 	return errors.Join(err, e.Journal.Close(), e.Registry.Close(), e.Log.Close())
 }

@@ -34,14 +34,22 @@ type Postgres struct {
 	slot   slot
 	// changed is closed when a transaction is over or the log grows.
 	changed chan struct{}
+	scale   wal.LSN // how much log a change takes, in bytes
 }
 
 // firstXID makes the 32 bits of the stream's xids wrap around soon.
 const firstXID = 3<<32 - 40
 
+// Scale says how much log each change takes from now on, in bytes.
+func (p *Postgres) Scale(bytes wal.LSN) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.scale = bytes
+}
+
 // NewPostgres makes a server with empty tables.
 func NewPostgres(tables ...*shape.Table) *Postgres {
-	p := &Postgres{lsn: 0x1000000, xid: firstXID, open: make(map[uint64]*Tx), changed: make(chan struct{})}
+	p := &Postgres{lsn: 0x1000000, scale: 100, xid: firstXID, open: make(map[uint64]*Tx), changed: make(chan struct{})}
 	p.slot.confirmed = p.lsn
 	for _, t := range tables {
 		p.tables = append(p.tables, &Table{

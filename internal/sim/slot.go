@@ -11,9 +11,19 @@ import (
 )
 
 // slot is the replication slot. Guarded by Postgres.mu.
-type slot struct{ confirmed wal.LSN }
+type slot struct {
+	confirmed wal.LSN // what is below is not sent again
+	told      wal.LSN // the highest that it was told; a new one was told nothing
+}
 
-// Confirmed is the position that the slot was told last.
+// Told is the highest position that was acknowledged.
+func (p *Postgres) Told() wal.LSN {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.slot.told
+}
+
+// Confirmed is the position from which the slot sends.
 func (p *Postgres) Confirmed() wal.LSN {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -37,14 +47,15 @@ func (p *Postgres) from(pos wal.LSN) (txs []*Tx, end wal.LSN, changed <-chan str
 // Session is one replication connection: it cuts the stream into frames and
 // offers them to the journal, like pgrepl.
 type Session struct {
-	pg    *Postgres
-	j     *journal.Journal
-	rng   *rand.Rand
-	known map[uint32][]byte // Relation messages sent, by table
-	frame wal.Frame
-	news  bool // a Relation message is in the frame
-	pos   wal.LSN
-	most  int // messages of a frame, about
+	pg      *Postgres
+	j       *journal.Journal
+	rng     *rand.Rand
+	known   map[uint32][]byte // Relation messages sent, by table
+	frame   wal.Frame
+	news    bool    // a Relation message is in the frame
+	pos     wal.LSN // what lies below was sent
+	vouched wal.LSN // the last position told
+	most    int     // messages of a frame, about
 }
 
 // keepalive is how often a quiet session tells how far it is.
@@ -70,8 +81,8 @@ func (p *Postgres) Stream(ctx context.Context, j *journal.Journal, from wal.LSN,
 		if len(s.frame.Data) > 0 && !s.flush(ctx, false, ack) {
 			return
 		}
-		if len(txs) == 0 && end > s.pos {
-			s.pos = end
+		if len(txs) == 0 && end > s.vouched {
+			s.pos, s.vouched = end, end
 			if !s.offer(ctx, wal.Frame{Kind: wal.FrameProgress, Position: end}, ack) {
 				return
 			}
@@ -91,6 +102,7 @@ func (p *Postgres) ack(j *journal.Journal, atomically func(func())) {
 		at := j.Synced()
 		p.mu.Lock()
 		defer p.mu.Unlock()
+		p.slot.told = max(p.slot.told, at)
 		p.slot.confirmed = max(p.slot.confirmed, at)
 	})
 }

@@ -157,7 +157,7 @@ func (tx *Tx) write(t *Table, key string, row wal.Tuple) {
 func (tx *Tx) did(o op) {
 	o.published = o.table.published
 	tx.ops = append(tx.ops, o)
-	tx.pg.lsn += 100
+	tx.pg.lsn += tx.pg.scale
 }
 
 // Rollback ends the transaction without effect.
