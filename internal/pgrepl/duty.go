@@ -77,9 +77,9 @@ func (d *duties) alive(now time.Time) error {
 	return nil
 }
 
-// next is when to look again. outstanding: something was handed on that is not
-// durable yet. held: a progress frame waits for its time.
-func (d *duties) next(outstanding, held bool) time.Time {
+// next is when to look again. handed is the newest position that was handed on;
+// held: a progress frame waits for its time.
+func (d *duties) next(now time.Time, synced, handed wal.LSN, held bool) time.Time {
 	at := d.sent.Add(d.interval)
 	earlier := func(t time.Time) {
 		if t.Before(at) {
@@ -94,8 +94,11 @@ func (d *duties) next(outstanding, held bool) time.Time {
 	if held {
 		earlier(d.progress.Add(progressPause))
 	}
-	if outstanding {
-		earlier(time.Now().Add(ackPause))
+	if d.flush(synced) > d.acked { // news that waits for its pause
+		earlier(d.sent.Add(ackPause))
+	}
+	if synced < handed { // the Sink does not announce what it synced
+		earlier(now.Add(ackPause))
 	}
 	return at
 }

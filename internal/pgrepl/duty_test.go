@@ -52,7 +52,7 @@ func TestSilence(t *testing.T) {
 	begin := time.Unix(1000, 0)
 	d := duties{interval: time.Hour, deadAfter: 10 * time.Second, sent: begin, heard: begin}
 	at := func(s int) time.Time { return begin.Add(time.Duration(s) * time.Second) }
-	if next := d.next(false, false); !next.Equal(at(5)) {
+	if next := d.next(begin, 0, 0, false); !next.Equal(at(5)) {
 		t.Errorf("looks again at %s", next)
 	}
 	st, due := d.status(at(5), 0, false)
@@ -63,7 +63,7 @@ func TestSilence(t *testing.T) {
 	if st, due := d.status(at(6), 0, false); due {
 		t.Errorf("asked twice: %+v", st)
 	}
-	if next := d.next(false, false); !next.Equal(at(10)) {
+	if next := d.next(begin, 0, 0, false); !next.Equal(at(10)) {
 		t.Errorf("looks again at %s", next)
 	}
 	if err := d.alive(at(9)); err != nil {
@@ -76,8 +76,30 @@ func TestSilence(t *testing.T) {
 	if err := d.alive(at(18)); err != nil {
 		t.Errorf("answered, and yet: %v", err)
 	}
-	if next := d.next(false, false); !next.Equal(at(14)) {
+	if next := d.next(begin, 0, 0, false); !next.Equal(at(14)) {
 		t.Errorf("looks again at %s", next)
+	}
+}
+
+func TestNext(t *testing.T) {
+	begin := time.Unix(1000, 0)
+	after := func(ms int) time.Time { return begin.Add(time.Duration(ms) * time.Millisecond) }
+	for _, tt := range []struct {
+		what           string
+		synced, handed wal.LSN
+		held           bool
+		want           time.Time
+	}{
+		{"nothing", 0, 0, false, after(10_000)},
+		{"all is told", 100, 100, false, after(10_000)},
+		{"not durable yet", 100, 200, false, after(150)},
+		{"durable and not told yet", 200, 200, false, after(100)},
+		{"progress waits", 100, 100, true, after(700)},
+	} {
+		d := duties{interval: 10 * time.Second, deadAfter: time.Hour, acked: 100, sent: begin, heard: begin, progress: after(-300)}
+		if got := d.next(after(50), tt.synced, tt.handed, tt.held); !got.Equal(tt.want) {
+			t.Errorf("%s: looks again after %s, want %s", tt.what, got.Sub(begin), tt.want.Sub(begin))
+		}
 	}
 }
 

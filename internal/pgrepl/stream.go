@@ -114,7 +114,7 @@ func (st *stream) run(ctx context.Context, command string) error {
 			return err
 		}
 		_, held := st.heldProgress()
-		if err := st.read(ctx, st.duties.next(st.outstanding(), held)); err != nil {
+		if err := st.read(ctx, st.duties.next(time.Now(), st.sink.Synced(), st.gather.position, held)); err != nil {
 			return err
 		}
 	}
@@ -273,9 +273,6 @@ func (st *stream) offer(ctx context.Context, f wal.Frame) error {
 	st.duties.hear(time.Now())
 	return nil
 }
-
-// outstanding: something was handed on that is not durable yet.
-func (st *stream) outstanding() bool { return st.sink.Synced() < st.gather.position }
 
 // heldProgress is when the progress that waits may be handed on.
 func (st *stream) heldProgress() (time.Time, bool) {
