@@ -27,9 +27,10 @@ type Writer struct {
 	State string
 }
 
-// holder is how pg_locks names a transaction: virtualtransaction and pid.
+// holder is a transaction by its id, which stays the same when it is prepared;
+// what pg_locks calls virtualtransaction does not.
 type holder struct {
-	id    string
+	XID   string
 	State string
 	Age   float64 // seconds
 	PID   int32
@@ -45,9 +46,10 @@ type holder struct {
 // table were made after it was published.
 //
 // It is the way of CREATE INDEX CONCURRENTLY: nobody is blocked, who began to
-// write later is not waited for. Locks of the table are what is looked at; they
-// are kept until a transaction has become visible, also if it is prepared or
-// waits for a synchronous standby.
+// write later is not waited for. Locks are what is looked at: those of the table,
+// and of these transactions the lock that each holds on its own id. Locks are
+// kept until a transaction has become visible, also if it is prepared or waits
+// for a synchronous standby. Without an id it has not written anything yet.
 func (db *DB) WritersGone(ctx context.Context, t *shape.Table) (wal.LSN, error) {
 	p, err := db.writersGone(ctx, t)
 	if err != nil {
@@ -71,12 +73,10 @@ func (db *DB) writersGone(ctx context.Context, t *shape.Table) (p wal.LSN, err e
 		if err = pause(ctx, poll); err != nil {
 			return 0, err
 		}
-		var now []holder
 		err = db.look(ctx, func(tx pgx.Tx) (err error) {
-			now, err = writers(ctx, tx, t.OID)
+			waiting, err = still(ctx, tx, waiting)
 			return err
 		})
-		waiting = still(waiting, now)
 		if err == nil && len(waiting) > 0 && time.Since(told) >= tellEvery {
 			told = time.Now()
 			db.tell(t, waiting)
@@ -85,49 +85,57 @@ func (db *DB) writersGone(ctx context.Context, t *shape.Table) (p wal.LSN, err e
 	return p, err
 }
 
-// still keeps of the transactions waited for those that are there now.
-func still(waiting, now []holder) []holder {
-	there := make(map[string]holder, len(now))
-	for _, h := range now {
-		there[h.id] = h
-	}
-	var left []holder
-	for _, h := range waiting {
-		if h, ok := there[h.id]; ok {
-			left = append(left, h)
-		}
-	}
-	return left
-}
-
 // writers lists the transactions with a lock under which rows of the table, or
 // of its partitions and children, may have been written. Every INSERT, UPDATE,
 // DELETE and COPY takes ROW EXCLUSIVE, TRUNCATE takes ACCESS EXCLUSIVE. The
 // modes in between are for those who write no rows: ANALYZE, VACUUM, CREATE
 // INDEX, CREATE TRIGGER, REFRESH … CONCURRENTLY.
 func writers(ctx context.Context, tx pgx.Tx, oid uint32) ([]holder, error) {
-	rows, err := tx.Query(ctx, `
+	return holders(ctx, tx, `
 		with recursive family(oid) as (
 			select $1::oid
 			union select i.inhrelid from family f join pg_inherits i on i.inhparent = f.oid
-		)
-		select distinct l.virtualtransaction || ' ' || coalesce(l.pid, 0),
-			coalesce(case when l.pid is null then 'prepared' else a.state end, ''),
+		), locks as materialized ( -- read once: both sides of the join are of one moment
+			select * from pg_locks where granted
+		), waiting as (
+			select distinct x.transactionid, x.pid
+			from locks l
+			join locks x on x.virtualtransaction = l.virtualtransaction and x.pid is not distinct from l.pid
+				and x.locktype = 'transactionid' and x.mode = 'ExclusiveLock'
+			where l.locktype = 'relation'
+				and l.database = (select oid from pg_database where datname = current_database())
+				and l.relation in (select oid from family)
+				and l.mode in ('RowExclusiveLock', 'AccessExclusiveLock')
+		)`+holderColumns, oid)
+}
+
+// still keeps of the transactions waited for those that have not ended.
+func still(ctx context.Context, tx pgx.Tx, waiting []holder) ([]holder, error) {
+	xids := make([]string, len(waiting))
+	for i, h := range waiting {
+		xids[i] = h.XID
+	}
+	return holders(ctx, tx, `
+		with waiting as (
+			select x.transactionid, x.pid from pg_locks x
+			where x.granted and x.locktype = 'transactionid' and x.mode = 'ExclusiveLock'
+				and x.transactionid::text = any($1::text[])
+		)`+holderColumns, xids)
+}
+
+const holderColumns = `
+		select w.transactionid::text,
+			coalesce(case when w.pid is null then 'prepared' else a.state end, ''),
 			coalesce(extract(epoch from clock_timestamp() - a.xact_start), 0)::float8,
-			coalesce(l.pid, 0)
-		from pg_locks l
-		left join pg_stat_activity a on a.pid = l.pid
-		where l.locktype = 'relation' and l.granted
-			and l.database = (select oid from pg_database where datname = current_database())
-			and l.relation in (select oid from family)
-			and l.mode in ('RowExclusiveLock', 'AccessExclusiveLock')`, oid)
+			coalesce(w.pid, 0)
+		from waiting w left join pg_stat_activity a on a.pid = w.pid`
+
+func holders(ctx context.Context, tx pgx.Tx, query string, arg any) ([]holder, error) {
+	rows, err := tx.Query(ctx, query, arg)
 	if err != nil {
 		return nil, err
 	}
-	return pgx.CollectRows(rows, func(row pgx.CollectableRow) (h holder, err error) {
-		err = row.Scan(&h.id, &h.State, &h.Age, &h.PID)
-		return h, err
-	})
+	return pgx.CollectRows(rows, pgx.RowToStructByPos[holder])
 }
 
 func (db *DB) tell(t *shape.Table, waiting []holder) {

@@ -16,6 +16,7 @@ import (
 func session(t *testing.T, pg *pgtest.DB, sql string) *pgx.Conn {
 	t.Helper()
 	conn := pg.Conn()
+	run(t, conn, "set lock_timeout = '20s'") // a test that hangs says where
 	run(t, conn, sql)
 	return conn
 }
@@ -80,6 +81,7 @@ func TestWritersGone(t *testing.T) {
 
 	// None of these is waited for.
 	session(t, pg, "begin; insert into other values (1)")
+	session(t, pg, "begin; update t set i = 1 where false")
 	session(t, pg, "begin isolation level repeatable read; select * from t")
 	session(t, pg, "begin; select * from t for update")
 	session(t, pg, "begin; lock table t in share update exclusive mode")
@@ -95,7 +97,7 @@ func TestWritersGone(t *testing.T) {
 	}{
 		{"insert", "begin; insert into t values (2)", "commit", tab},
 		{"rolled back", "begin; insert into t values (2)", "rollback", tab},
-		{"update of nothing", "begin; update t set i = 1 where false", "commit", tab},
+		{"inner transaction", "begin; savepoint s; insert into t values (2); release s", "commit", tab},
 		{"prepared", "begin; insert into t values (2); prepare transaction 'writers_gone'", "commit prepared 'writers_gone'", tab},
 		{"partition itself", "begin; insert into p1 values (5)", "commit", p},
 		{"through the root", "begin; insert into p values (5)", "commit", p1},
@@ -111,6 +113,34 @@ func TestWritersGone(t *testing.T) {
 			run(t, late, "rollback")
 		})
 	}
+}
+
+func TestTruncateIsWaitedFor(t *testing.T) {
+	pg := pgtest.New(t)
+	pg.Exec("create table t (i int)")
+	db := open(t, pg)
+	tab := table(t, db, "t")
+	conn := session(t, pg, "begin; truncate t")
+	g := startGone(t, db, tab)
+	g.waits(t, pg)
+	run(t, conn, "commit")
+	g.ends(t)
+}
+
+// A transaction that is prepared while it is waited for is another one to
+// pg_locks, and still the same.
+func TestPreparedMeanwhile(t *testing.T) {
+	pg := pgtest.New(t)
+	pg.Exec("create table t (i int)")
+	db := open(t, pg)
+	tab := table(t, db, "t")
+	conn := session(t, pg, "begin; insert into t values (2)")
+	g := startGone(t, db, tab)
+	g.waits(t, pg)
+	run(t, conn, "prepare transaction 'prepared_meanwhile'")
+	g.waits(t, pg)
+	pg.Exec("commit prepared 'prepared_meanwhile'")
+	g.ends(t)
 }
 
 // P is below the commit of whoever is waited for.
@@ -188,7 +218,7 @@ func TestWritersGoneGivesUp(t *testing.T) {
 func TestTell(t *testing.T) {
 	var told []Writer
 	db := DB{cfg: Config{OnWaiting: func(_ *shape.Table, w []Writer) { told = w }}}
-	db.tell(&shape.Table{}, []holder{{id: "3/7 12", PID: 12, State: "active", Age: 1.5}, {id: "-1/9 0", State: "prepared"}})
+	db.tell(&shape.Table{}, []holder{{XID: "12", PID: 12, State: "active", Age: 1.5}, {XID: "9", State: "prepared"}})
 	if len(told) != 2 || told[0] != (Writer{PID: 12, Age: 1500 * time.Millisecond, State: "active"}) || told[1].State != "prepared" {
 		t.Errorf("told %+v", told)
 	}
