@@ -62,7 +62,7 @@ func (d *Decoder) Decode(msg []byte) (Event, error) {
 		return Event{}, errShort
 	}
 	ev, err := d.decode(kind, &r)
-	if err != nil {
+	if err != nil { // whatever ev holds by then
 		return Event{}, fmt.Errorf("decode message %q: %w", kind, err)
 	}
 	return ev, nil
@@ -93,7 +93,7 @@ func (d *Decoder) begin(r *reader) (Event, error) {
 	txn := wal.Txn{Commit: wal.LSN(r.uint64())}
 	r.uint64() // time of the commit
 	txn.XID = wal.XID(r.uint32())
-	if err := r.err(); err != nil {
+	if err := r.end(); err != nil {
 		return Event{}, err
 	}
 	d.txn, d.open, d.seq = txn, true, 0
@@ -107,7 +107,8 @@ func (d *Decoder) commit(r *reader) (Event, error) {
 	r.byte() // flags, none defined
 	commit := wal.LSN(r.uint64())
 	end := wal.LSN(r.uint64())
-	if err := r.err(); err != nil {
+	r.uint64() // time
+	if err := r.end(); err != nil {
 		return Event{}, err
 	}
 	if commit != d.txn.Commit || end <= commit {
@@ -125,10 +126,13 @@ func (d *Decoder) change(kind byte, r *reader) (Event, error) {
 	n := len(ch.Rel.Columns)
 	part := r.byte()
 	if kind != 'I' && (part == 'O' || part == 'K') {
-		if ch.Old, err = d.tuple(r, n, nil, nil); err != nil {
+		var hole bool
+		if ch.Old, err = d.tuple(r, n, nil, &hole); err != nil {
 			return Event{}, err
 		}
-		ch.OldIsKey = part == 'K'
+		// Postgres writes old rows with all values in place. One with a hole
+		// nevertheless is worth no more than a key.
+		ch.OldIsKey = part == 'K' || hole
 		if kind == 'U' {
 			part = r.byte()
 		}
@@ -142,11 +146,7 @@ func (d *Decoder) change(kind byte, r *reader) (Event, error) {
 		if part != 'N' {
 			return Event{}, fmt.Errorf("want a new row, got %q", part)
 		}
-		fill := ch.Old
-		if ch.OldIsKey {
-			fill = nil
-		}
-		if ch.New, err = d.tuple(r, n, fill, &ch.Incomplete); err != nil {
+		if ch.New, err = d.tuple(r, n, ch.Old, &ch.Incomplete); err != nil {
 			return Event{}, err
 		}
 	case 'D':
@@ -155,7 +155,7 @@ func (d *Decoder) change(kind byte, r *reader) (Event, error) {
 			return Event{}, fmt.Errorf("want an old row, got %q", part)
 		}
 	}
-	return Event{Kind: Change, Change: ch}, nil
+	return Event{Kind: Change, Change: ch}, r.end()
 }
 
 // next begins a change: it reads its relation and gives it its number.
@@ -179,8 +179,11 @@ func (d *Decoder) next(r *reader) (wal.Change, error) {
 func (d *Decoder) truncate(r *reader) (Event, error) {
 	n := int(r.uint32())
 	r.byte() // CASCADE, RESTART IDENTITY: the same to us
-	if n < 0 || n > len(r.b)/4 {
+	if r.failed || n < 0 || n > len(r.b)/4 {
 		return Event{}, errShort
+	}
+	if !d.open {
+		return Event{}, errNoTxn
 	}
 	ev := Event{Kind: Truncate, Truncated: make([]wal.Change, 0, n)}
 	for range n {
@@ -191,11 +194,12 @@ func (d *Decoder) truncate(r *reader) (Event, error) {
 		ch.Op = wal.Truncate
 		ev.Truncated = append(ev.Truncated, ch)
 	}
-	return ev, nil
+	return ev, r.end()
 }
 
 // tuple reads a row of n columns. An unchanged TOASTed value is taken from
-// fill, the row before; without one *incomplete is set and the value is nil.
+// fill, the row before. If that does not have it (a TOASTed value is not NULL, so
+// a nil there says so) *incomplete is set and the value is nil.
 func (d *Decoder) tuple(r *reader, n int, fill wal.Tuple, incomplete *bool) (wal.Tuple, error) {
 	if got := int(r.uint16()); got != n || r.failed {
 		return nil, fmt.Errorf("a row has %d columns, its table %d", got, n)
@@ -210,12 +214,11 @@ func (d *Decoder) tuple(r *reader, n int, fill wal.Tuple, incomplete *bool) (wal
 			t[i] = r.take(int(r.uint32()))
 		case 'n':
 		case 'u':
-			switch {
-			case fill != nil:
-				t[i] = fill[i]
-			case incomplete != nil:
+			if fill == nil || fill[i] == nil {
 				*incomplete = true
+				continue
 			}
+			t[i] = fill[i]
 		default:
 			if err := r.err(); err != nil {
 				return nil, err

@@ -6,8 +6,12 @@ import (
 	"errors"
 )
 
-// errShort says that a message ends before it is complete.
-var errShort = errors.New("the message is cut short")
+var (
+	// errShort says that a message ends before it is complete.
+	errShort = errors.New("the message is cut short")
+	// errLong says that there is more than a message of this kind has.
+	errLong = errors.New("the message is too long")
+)
 
 // reader reads from the front of a message. After the first value that is not
 // there it is failed and gives zeros: one check at the end is enough.
@@ -71,4 +75,12 @@ func (r *reader) err() error {
 		return errShort
 	}
 	return nil
+}
+
+// end is err for a message that has been read to its end.
+func (r *reader) end() error {
+	if !r.failed && len(r.b) > 0 {
+		return errLong
+	}
+	return r.err()
 }

@@ -31,7 +31,7 @@ func (d *Decoder) relation(r *reader) (Event, error) {
 		}
 		rel.Columns = append(rel.Columns, c)
 	}
-	if err := r.err(); err != nil {
+	if err := r.end(); err != nil {
 		return Event{}, err
 	}
 	if d.relations == nil {
