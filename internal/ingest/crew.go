@@ -120,6 +120,7 @@ func (s *spine) replace(c command) {
 	}
 	log := s.in.opts.Logger.With("shard", sh.n, "shape", c.stall.Shape, "position", at, "strike", sh.strikes.count)
 	log.Error("a worker makes no progress; it is replaced", "cause", c.stall.Cause, "stack", c.stall.Stack)
+	var evicted []*registry.Shape
 	if sh.strikes.count >= patience {
 		if c.stall.Shape == 0 {
 			s.in.fail(fmt.Errorf("shard %d failed %d times at %s: %s", sh.n, patience, at, c.stall.Cause))
@@ -131,18 +132,20 @@ func (s *spine) replace(c command) {
 			delete(sh.shapes, sp.ID())
 			delete(sh.joining, sp.ID())
 			s.in.bury(sp, shape.ReasonStalled, c.stall.Cause)
+			evicted = append(evicted, sp)
 		}
 	}
 	sh.epoch.Add(1)
-	s.takeOver(sh)
+	s.takeOver(sh, evicted)
 }
 
 // takeOver gives a shard a fresh worker. Where the shapes stand is in the shape
 // log, which the spine must not wait for: so the worker reads it, and until then
 // the shard counts as lagging.
-func (s *spine) takeOver(sh *shard) {
+func (s *spine) takeOver(sh *shard, evicted []*registry.Shape) {
 	w := s.in.newWorker(sh)
 	w.takes = make(map[shape.ID]*registry.Shape, len(sh.shapes))
+	w.apart = evicted
 	sh.lagging, sh.wants, sh.out, sh.touched = true, false, nil, false
 	sh.behind.Store(true)
 	sh.held = nil
@@ -151,7 +154,9 @@ func (s *spine) takeOver(sh *shard) {
 			// Its join lay in the old mailbox. Where it has come to is not the
 			// shard's position, so it joins again, from its own.
 			sh.held = append(sh.held, message{rejoin: j})
-			w.rejoins = append(w.rejoins, sp)
+			// It may even have joined before its worker went; the shard will be
+			// ahead of it until it has joined again.
+			w.apart = append(w.apart, sp)
 			continue
 		}
 		w.takes[id] = sp
@@ -171,14 +176,11 @@ func (w *worker) assume(ctx context.Context) error {
 		return ctx.Err()
 	}
 	w.pos = wal.LSN(w.sh.applied.Load())
-	for _, sp := range w.rejoins {
-		// It may have joined before its worker went. The shard will get ahead of
-		// it now, so it must not share its progress until it has joined again.
-		sp.Publish(sp.Tail(), sp.Seen())
-		sp.SetProgress(nil)
+	for _, sp := range w.apart {
+		setApart(sp)
 	}
 	takes := w.takes
-	w.takes, w.rejoins = nil, nil
+	w.takes, w.apart = nil, nil
 	if err := w.load(takes); err != nil {
 		return err
 	}
@@ -187,4 +189,13 @@ func (w *worker) assume(ctx context.Context) error {
 		m.wrote = true
 	}
 	return nil
+}
+
+// setApart ends a shape's share in its shard's progress, where it is now: the
+// shard goes on without it, and its clients must not be told that they have seen
+// what only the others have. That holds for a shape that was given up too, for
+// as long as its removal takes.
+func setApart(sp *registry.Shape) {
+	sp.Publish(sp.Tail(), sp.Seen())
+	sp.SetProgress(nil)
 }

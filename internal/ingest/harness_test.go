@@ -43,10 +43,12 @@ func bubble(t *testing.T, shards int, f func(*rig)) {
 			},
 		}
 		r.start()
+		defer func() {
+			if err := r.engine.Stop(); err != nil {
+				t.Error(err)
+			}
+		}()
 		f(r)
-		if err := r.engine.Stop(); err != nil {
-			t.Error(err)
-		}
 	})
 }
 
@@ -173,10 +175,16 @@ func (r *rig) restart(crash bool) {
 		}
 		r.conf.Disk = disk
 	}
-	r.start()
-	if err := r.engine.Durable(r.pg, boundary); err != nil {
+	e, err := sim.Open(r.conf)
+	if err != nil {
+		r.Fatal(err)
+	}
+	if err := e.Durable(r.pg, boundary); err != nil {
 		r.Error(err)
 	}
+	r.engine = e
+	e.Run()
+	e.Connect(1, false)
 	<-r.engine.Ingest.CaughtUp()
 }
 

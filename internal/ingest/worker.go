@@ -46,8 +46,8 @@ type worker struct {
 	nudge   chan struct{} // one slot: behind was set
 
 	// What a worker that takes over has to read first.
-	takes   map[shape.ID]*registry.Shape
-	rejoins []*registry.Shape
+	takes map[shape.ID]*registry.Shape
+	apart []*registry.Shape // not in takes, and must not share the progress
 
 	members  map[shape.ID]*member
 	encoders *consume.Encoders
@@ -251,6 +251,7 @@ func (w *worker) settle(m *member, err error) error {
 	}
 	m.dead = true
 	m.consumer.Share(nil)
+	setApart(m.shape)
 	w.in.bury(m.shape, rotate.Reason, rotate.Detail)
 	return nil
 }

@@ -119,8 +119,12 @@ func (s *Shape) Tail() wal.Offset {
 func (s *Shape) Seen() wal.LSN {
 	// Progress first: it is advanced behind Publish.
 	var applied wal.LSN
-	if p := s.progress.Load(); p != nil {
+	for p := s.progress.Load(); p != nil; p = s.progress.Load() {
 		applied = p.Position()
+		if s.progress.Load() == p {
+			break // or the position may be from after the shape was set apart
+		}
+		applied = 0
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
