@@ -154,7 +154,8 @@ func (w *world) follow(c *client) {
 		w.Fatal(err)
 	}
 	c.Follow(sp)
-	c.truncated, c.hurt, c.removed, c.failed = false, false, false, false
+	c.truncated, c.hurt, c.removed = false, false, false
+	c.failed = w.conf.Database.Fail.Load() > 0
 	// What is under way may still reach it.
 	for _, tx := range w.open {
 		for i := range tx.ops {
@@ -241,7 +242,13 @@ func (w *world) gone(c *client, err error) {
 	w.follow(c)
 }
 
-func (w *world) wait() { time.Sleep(time.Duration(1 << w.rng.IntN(33))) }
+func (w *world) wait() {
+	d := time.Duration(1 << w.rng.IntN(33))
+	if w.rng.IntN(3) == 0 {
+		d = time.Duration(w.rng.Int64N(int64(4 * w.conf.Grace)))
+	}
+	time.Sleep(d)
+}
 
 func (w *world) reconnect() {
 	w.broken()
