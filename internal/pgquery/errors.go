@@ -3,6 +3,7 @@ package pgquery
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"os"
@@ -115,6 +116,15 @@ func typed(err error) error {
 		return &Error{Kind: ErrUnreachable, Err: err}
 	}
 	return err
+}
+
+// typedIn is typed for what was done under ctx: if that has ended, the server's
+// word for it ("canceling statement due to user request") is not the reason.
+func typedIn(ctx context.Context, err error) error {
+	if err != nil && hasCode(err, "57014") && ctx.Err() != nil {
+		return fmt.Errorf("%w: %w", ctx.Err(), err)
+	}
+	return typed(err)
 }
 
 // typedByCode follows the Postgres manual, appendix "PostgreSQL Error Codes".

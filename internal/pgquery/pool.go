@@ -199,12 +199,12 @@ func (p *pool) within(ctx context.Context, begin string, f func(pgx.Tx) error) e
 	defer p.release(conn)
 	tx, err := conn.BeginTx(ctx, pgx.TxOptions{BeginQuery: begin})
 	if err != nil {
-		return typed(err)
+		return typedIn(ctx, err)
 	}
 	if err := f(tx); err != nil {
-		return errors.Join(typed(err), rollback(ctx, tx))
+		return errors.Join(typedIn(ctx, err), rollback(ctx, tx))
 	}
-	return typed(tx.Commit(ctx))
+	return typedIn(ctx, tx.Commit(ctx))
 }
 
 // rollback does not fail because the caller's context has ended.
@@ -225,5 +225,5 @@ func (p *pool) script(ctx context.Context, sql string) error {
 	}
 	defer p.release(conn)
 	_, err = conn.PgConn().Exec(ctx, sql).ReadAll()
-	return typed(err)
+	return typedIn(ctx, err)
 }

@@ -46,7 +46,7 @@ func (db *DB) Snapshot(ctx context.Context, def *shape.Def, onStart func(wal.Sna
 	if errors.Is(context.Cause(ctx), errFirstRow) {
 		err = &Error{Kind: ErrSlow, Text: textSlow(db.cfg.FirstRowLimit), Err: err}
 	}
-	return fmt.Errorf("snapshot of %s: %w", relation(def.Table.Schema, def.Table.Name), typed(err))
+	return fmt.Errorf("snapshot of %s: %w", relation(def.Table.Schema, def.Table.Name), typedIn(ctx, err))
 }
 
 func textSlow(limit time.Duration) string {
