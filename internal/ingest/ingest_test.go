@@ -220,7 +220,7 @@ func TestResetInsideTransaction(t *testing.T) {
 			r.put("x", 0, 300)
 			r.put("y", 100, 103)
 			r.engine.Connect(seed, seed%2 == 0)
-			time.Sleep(time.Duration(seed) * time.Microsecond)
+			time.Sleep(time.Duration(seed) * 10 * time.Millisecond)
 		}
 		r.settle(a, b)
 		r.released()

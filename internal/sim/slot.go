@@ -126,8 +126,11 @@ func (s *Session) send(ctx context.Context, tx *Tx, ack func(func())) bool {
 			s.message(rel)
 		}
 		s.message(appendOp(nil, o))
-		if s.rng.IntN(s.most) == 0 && !s.flush(ctx, true, ack) {
-			return false
+		if s.rng.IntN(s.most) == 0 {
+			if !s.flush(ctx, true, ack) {
+				return false
+			}
+			s.dawdle(ctx)
 		}
 	}
 	if !begun {
@@ -136,6 +139,18 @@ func (s *Session) send(ctx context.Context, tx *Tx, ack func(func())) bool {
 	s.message(appendCommit(nil, tx.Commit, tx.End))
 	s.frame.Position = tx.End
 	return s.rng.IntN(s.most) != 0 || s.flush(ctx, false, ack)
+}
+
+// dawdle lets time pass inside a transaction, sometimes: only then can the
+// session drop there.
+func (s *Session) dawdle(ctx context.Context) {
+	if s.rng.IntN(8) != 0 {
+		return
+	}
+	select {
+	case <-time.After(time.Duration(s.rng.IntN(100)) * time.Millisecond):
+	case <-ctx.Done():
+	}
 }
 
 func (s *Session) message(m []byte) { s.frame.Data = wal.AppendMessage(s.frame.Data, m) }

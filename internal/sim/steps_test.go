@@ -47,7 +47,6 @@ func (w *world) change(tx *Tx) {
 	if err != nil && !errors.Is(err, ErrLocked) {
 		w.Fatal(err)
 	}
-	w.moved++
 }
 
 func (w *world) write() {
@@ -64,6 +63,17 @@ func (w *world) writeMuch() {
 		w.change(tx)
 	}
 	w.leave(tx)
+}
+
+// storm writes more transactions than a mailbox holds, one after the other.
+func (w *world) storm() {
+	for range 20 + w.rng.IntN(40) {
+		tx := w.pg.Begin()
+		w.change(tx)
+		w.change(tx)
+		tx.Finish()
+		time.Sleep(time.Duration(w.rng.IntN(20)) * time.Millisecond)
+	}
 }
 
 func (w *world) truncate() {
@@ -238,6 +248,7 @@ func (w *world) gone(c *client, err error) {
 	if !good {
 		w.Fatalf("%s ended for %q without a reason: %+v", c.Handle, c.Gone, c)
 	}
+	w.ends[c.Gone]++
 	w.note("%s of %s ended for %q", c.Handle, c.def.Table.Name, c.Gone)
 	w.follow(c)
 }
@@ -322,6 +333,10 @@ func (w *world) hurt() {
 	// Several strikes at one place may come together, also of one-time faults.
 	w.twins(c.Handle, func(c *client) { c.hurt = true })
 	w.faults.add(sp.ID(), x)
+	if w.rng.IntN(2) == 0 {
+		w.storm()
+		time.Sleep(time.Duration(w.rng.IntN(8)) * w.conf.Grace)
+	}
 }
 
 func (w *world) heal() {

@@ -26,8 +26,10 @@ type world struct {
 	peers  []*client
 	faults faults
 
-	connected               bool
-	restarts, checks, moved int
+	connected          bool
+	restarts, checks   int
+	stalls, stallsHere int // of earlier engines, of the present one
+	ends               map[shape.Reason]int
 }
 
 // client is a reader and what may happen to its shape.
@@ -47,7 +49,7 @@ func newWorld(t *testing.T, seed uint64) *world {
 		NewTable(103, "bare", nil, "i", "u"),
 	)
 	pg.Scale(wal.LSN(100 << rng.IntN(12)))
-	w := &world{T: t, rng: rng, pg: pg}
+	w := &world{T: t, rng: rng, pg: pg, ends: make(map[shape.Reason]int)}
 	w.conf = Config{
 		Disk:         NewDisk(),
 		Database:     &Database{PG: pg, Pause: PauseFor(rng, time.Second)},
@@ -82,6 +84,9 @@ func (w *world) tell() {
 			where = c.def.Where.SQL()
 		}
 		w.Logf("%s of %s where %q: at %s, seen %s", c.Handle, c.def.Table.Name, where, c.after, c.Seen)
+		if sp := w.engine.Registry.ByHandle(c.Handle); sp != nil {
+			w.Logf("  %s, tail %s, seen %s, sees %+v", sp.State(), sp.Tail(), sp.Seen(), sp.Sees())
+		}
 	}
 }
 
@@ -91,8 +96,8 @@ func (w *world) figures() string {
 		snapshots += c.Snapshots
 		messages += c.Messages
 	}
-	return fmt.Sprintf("%d steps, %d transactions, %d restarts, %d handles, %d messages, %d comparisons, %d stalls",
-		w.n+1, len(w.pg.log), w.restarts, snapshots, messages, w.checks, w.engine.Ingest.Status().StallsTotal)
+	return fmt.Sprintf("%d steps, %d transactions, %d restarts, %d handles, %d messages, %d comparisons, %d stalls, ends %v",
+		w.n+1, len(w.pg.log), w.restarts, snapshots, messages, w.checks, w.stalls+w.stallsHere, w.ends)
 }
 
 func (w *world) start() {
@@ -121,6 +126,7 @@ func (w *world) close() {
 
 // look is the oracle after each step.
 func (w *world) look() {
+	w.stallsHere = w.engine.Ingest.Status().StallsTotal
 	oldest := w.engine.Journal.Stats().Oldest
 	if b := w.engine.Ingest.Boundary(); oldest > b {
 		w.Fatalf("the journal begins at %s, the boundary is %s", oldest, b)
@@ -137,6 +143,8 @@ func (w *world) look() {
 // is as it was told.
 func (w *world) again(boundary wal.LSN) {
 	w.restarts++
+	w.stalls += w.stallsHere
+	w.stallsHere = 0
 	e, err := Open(w.conf)
 	if err != nil {
 		w.Fatal(err)
