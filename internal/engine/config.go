@@ -95,11 +95,11 @@ func (c *Config) Validate() error {
 	fault := func(format string, args ...any) { faults = append(faults, fmt.Errorf(format, args...)) }
 	if c.DatabaseURL == "" {
 		fault("DATABASE_URL is required: postgresql://user:password@host:5432/database")
-	} else if err := checkURL(c.DatabaseURL); err != nil {
+	} else if err := CheckURL(c.DatabaseURL); err != nil {
 		fault("DATABASE_URL: %w", err)
 	}
 	if c.PooledDatabaseURL != "" {
-		if err := checkURL(c.PooledDatabaseURL); err != nil {
+		if err := CheckURL(c.PooledDatabaseURL); err != nil {
 			fault("SPILLWAY_POOLED_DATABASE_URL: %w", err)
 		}
 	}
@@ -146,8 +146,9 @@ func (c *Config) Validate() error {
 	return errors.Join(faults...)
 }
 
-// checkURL looks at a connection URL without printing it: it holds a password.
-func checkURL(s string) error {
+// CheckURL looks at a connection URL. Its error does not print it: it holds a
+// password.
+func CheckURL(s string) error {
 	u, err := url.Parse(s)
 	if err != nil {
 		return errors.New("it is not a URL; special characters in the password must be percent-encoded")

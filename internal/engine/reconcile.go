@@ -94,8 +94,12 @@ func (e *Engine) reconcile(ctx context.Context, seen map[uint32]pgquery.Fingerpr
 func (e *Engine) reexamine(ctx context.Context, shapes []*registry.Shape, f pgquery.Fingerprint, ok bool) error {
 	remove := e.stream.Load().ingest.Remove
 	var t *shape.Table
+	parent := false
 	if ok {
 		var err error
+		if parent, err = e.db.HasChildren(ctx, shapes[0].Def().Table.OID); err != nil {
+			return err
+		}
 		t, err = e.db.Table(ctx, f.Schema, f.Name)
 		if err != nil && !errors.Is(err, pgquery.ErrNoTable) {
 			return err
@@ -108,6 +112,8 @@ func (e *Engine) reexamine(ctx context.Context, shapes []*registry.Shape, f pgqu
 		case !f.Published || !f.Full:
 			// The next request publishes it again, or says why that fails.
 			remove(sp, shape.ReasonIdentity, "the table left the publication or its replica identity is not FULL")
+		case parent:
+			remove(sp, shape.ReasonSchema, "the table has got a partition or inheritance child")
 		default:
 			if err := sp.Def().Fits(t); err != nil {
 				remove(sp, shape.ReasonSchema, err.Error())

@@ -19,6 +19,10 @@ const readyWait = 5 * time.Second
 var (
 	ErrNoTable     = errors.New("no such table")
 	ErrUnreachable = errors.New("the database cannot be reached")
+	// ErrPartitioned: the stream names the leaf of a change and not its parents;
+	// following them is still to come, and a shape that misses rows is worse
+	// than none.
+	ErrPartitioned = errors.New("the table has partitions or inheritance children")
 )
 
 // NotReady says what a request would have to wait for longer than it may.
@@ -73,6 +77,15 @@ func (e *Engine) Create(ctx context.Context, def *shape.Def) (*registry.Shape, e
 		case <-ctx.Done():
 			return nil, ctx.Err()
 		}
+	}
+	has, err := e.db.HasChildren(ctx, def.Table.OID)
+	switch {
+	case err != nil && pgquery.IsUnreachable(err):
+		return nil, errors.Join(ErrUnreachable, err)
+	case err != nil:
+		return nil, err
+	case has:
+		return nil, ErrPartitioned
 	}
 	return e.creator.Create(def)
 }

@@ -90,6 +90,19 @@ func oidArray(oids []uint32) string {
 	return "{" + strings.Trim(strings.ReplaceAll(fmt.Sprint(oids), " ", ","), "[]") + "}"
 }
 
+// HasChildren reports whether a table has partitions or inheritance children.
+func (db *DB) HasChildren(ctx context.Context, oid uint32) (has bool, err error) {
+	err = db.look(ctx, func(tx pgx.Tx) error {
+		return tx.QueryRow(ctx, `
+			select exists(select from pg_inherits where inhparent = $1::oid)
+				or exists(select from pg_class where oid = $1::oid and relkind = 'p')`, oid).Scan(&has)
+	})
+	if err != nil {
+		return false, fmt.Errorf("look up the children of table %d: %w", oid, err)
+	}
+	return has, nil
+}
+
 // Ancestors returns the tables whose shapes get the rows of a partition or
 // inheritance child, at any distance.
 func (db *DB) Ancestors(ctx context.Context, oid uint32) ([]uint32, error) {
