@@ -136,6 +136,8 @@ func New(opts Options) (*Ingest, error) {
 			return nil, errors.Join(err, reader.Close())
 		}
 		w.pos = opts.Start
+		// Known without reading anything; on a quiet database nothing comes.
+		sh.progress.Advance(opts.Start)
 		in.spine.workers = append(in.spine.workers, w)
 	}
 	in.noticeCaughtUp()

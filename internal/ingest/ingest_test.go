@@ -268,3 +268,42 @@ func TestRemovedInsideTransaction(t *testing.T) {
 		r.released()
 	})
 }
+
+// After a restart with nothing to replay, on a database where nothing happens,
+// readers are told what they have seen all the same.
+func TestRestartOfQuietDatabase(t *testing.T) {
+	bubble(t, 1, func(r *rig) {
+		_, a := r.follow("")
+		_, b := r.follow("i < 0")
+		r.put("x", 0, 3)
+		r.pg.Begin().Rollback() // a position that no shape has to do with
+		r.settle(a, b)
+		r.released()
+		time.Sleep(5 * time.Second)
+		r.restart(false)
+		r.settle(a, b)
+	})
+}
+
+// A shape dies of a TRUNCATE that is replayed in the same batch as what its
+// readers have read before the crash: until it is removed they find that.
+func TestTruncateReplayed(t *testing.T) {
+	bubble(t, 1, func(r *rig) {
+		_, a := r.follow("")
+		time.Sleep(5 * time.Second)
+		r.put("x", 0, 3)
+		r.put("y", 0, 3)
+		r.settle(a)
+		tx := r.pg.Begin()
+		if err := tx.Truncate(r.items); err != nil {
+			r.Fatal(err)
+		}
+		tx.Finish()
+		r.until("the journal to have it", func() bool { return r.engine.Journal.Synced() >= tx.End })
+		r.restart(true)
+		if _, err := a.Poll(r.engine.Registry); err != nil && a.Gone == "" && r.engine.Registry.ByHandle(a.Handle) != nil {
+			r.Error(err)
+		}
+		r.released()
+	})
+}

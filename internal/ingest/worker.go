@@ -344,10 +344,10 @@ func (w *worker) commit(to wal.LSN) error {
 		return errGhost
 	}
 	for _, m := range w.changed {
-		if !m.dead {
-			if err := w.batch.SetCursor(m.shape.ID(), shape.Epoch(w.epoch), m.consumer.Cursor()); err != nil {
-				return err
-			}
+		// Also of one that died in a later transaction: until it is removed its
+		// readers find what they had found before a crash.
+		if err := w.batch.SetCursor(m.shape.ID(), shape.Epoch(w.epoch), m.consumer.Cursor()); err != nil {
+			return err
 		}
 	}
 	if len(w.changed) > 0 || w.size > 0 {
@@ -357,9 +357,7 @@ func (w *worker) commit(to wal.LSN) error {
 	}
 	for _, m := range w.changed {
 		m.changed = false
-		if !m.dead {
-			w.publish(m)
-		}
+		w.publish(m)
 	}
 	clear(w.changed)
 	w.changed = w.changed[:0]
@@ -381,7 +379,9 @@ func (w *worker) publish(m *member) {
 	if m.arrives {
 		// Its journal was read up to where the shard is.
 		pos, m.wrote = max(pos, w.pos), true
-		m.shape.SetProgress(w.sh.progress)
+		if !m.dead {
+			m.shape.SetProgress(w.sh.progress)
+		}
 	}
 	w.in.durable.note(m.shape.ID(), pos, m.wrote)
 	m.wrote, m.arrives = false, false
