@@ -198,6 +198,7 @@ func (e *Engine) Crash(percent int, rng *rand.Rand) (*Disk, error) {
 	e.crashed = true
 	e.mu.Unlock()
 	e.Disk.Fill(false)
+	e.Disk.Slow(0)
 	e.Disk.Stick(false)
 	return left, e.Stop()
 }
