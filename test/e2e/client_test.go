@@ -111,7 +111,10 @@ func writer(ctx context.Context, t *testing.T, db *pgtest.DB, seed uint64, n, sp
 				ROLLBACK TO a; UPDATE items SET amount = 1.5, body = repeat('x', %d) WHERE id = %d; COMMIT`, id, id+1, rng.IntN(9000), id+2)
 		}
 		if _, err := conn.PgConn().Exec(ctx, sql).ReadAll(); err != nil {
-			if ctx.Err() == nil && !conn.IsClosed() {
+			if ctx.Err() != nil {
+				return
+			}
+			if !conn.IsClosed() {
 				if strings.Contains(err.Error(), "deadlock") {
 					continue
 				}
