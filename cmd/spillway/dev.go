@@ -23,6 +23,7 @@ type devCmd struct {
 // Run serves a database to try things with until ctx is done: the one named by
 // DATABASE_URL, else a private one with demo data.
 func (d *devCmd) Run(ctx context.Context, k *kong.Context) error {
+	fill(k)
 	if d.Secret == "" && d.Insecure == "" {
 		d.Insecure = "true"
 	}
@@ -31,11 +32,11 @@ func (d *devCmd) Run(ctx context.Context, k *kong.Context) error {
 	}
 	own := d.DatabaseURL == ""
 	if own {
-		d.DatabaseURL = "postgresql://postgres@localhost/postgres" // until it runs
+		d.DatabaseURL = "postgresql://postgres@private/postgres" // until it runs
 	}
-	cfg, log, err := d.config(conflicts(k))
+	cfg, log, err := d.config(k)
 	if err != nil {
-		return configError{err}
+		return err
 	}
 	if !own {
 		return serve(ctx, cfg, log, func(url string) { hint(url, "<table>") })

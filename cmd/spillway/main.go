@@ -15,6 +15,7 @@ import (
 	"github.com/alecthomas/kong"
 
 	"github.com/spillway-sync/spillway/internal/engine"
+	"github.com/spillway-sync/spillway/internal/pgrepl"
 )
 
 // Exit codes, as documented in docs/operating.md.
@@ -60,6 +61,9 @@ func run(args []string) int {
 		fmt.Fprintln(os.Stderr, "spillway:", err)
 		return exitInternal
 	}
+	if len(args) == 0 {
+		args = []string{"--help"}
+	}
 	ctx, err := parser.Parse(args)
 	if code >= 0 {
 		return code // --help has been printed
@@ -84,6 +88,9 @@ func exitCode(err error) int {
 		return exitOK
 	}
 	fmt.Fprintln(os.Stderr, "spillway:", err)
+	if advice := pgrepl.Advice(err); advice != "" {
+		fmt.Fprintln(os.Stderr, "spillway: what to change:", advice)
+	}
 	var config configError
 	switch {
 	case errors.As(err, &config):

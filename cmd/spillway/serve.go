@@ -7,7 +7,6 @@ import (
 	"log/slog"
 	"net"
 	"strconv"
-	"strings"
 
 	"github.com/alecthomas/kong"
 
@@ -22,10 +21,9 @@ type serveCmd struct {
 
 // Run serves until ctx is done.
 func (s *serveCmd) Run(ctx context.Context, k *kong.Context) error {
-	cfg, log, err := s.config(conflicts(k))
+	cfg, log, err := s.config(k)
 	if err != nil {
-		return configError{fmt.Errorf("the configuration has faults:\n  %s",
-			strings.ReplaceAll(err.Error(), "\n", "\n  "))}
+		return err
 	}
 	return serve(ctx, cfg, log, nil)
 }
