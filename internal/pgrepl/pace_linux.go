@@ -17,10 +17,16 @@ func setLowat(raw syscall.RawConn, bytes int) error {
 	return err
 }
 
-// await sleeps until so many bytes are there, or the read deadline has passed.
-// A read alone would not do: it takes first what is there, however little.
+// await sleeps until so many bytes are there, the kernel wakes us for another
+// reason (its buffer is full), or the read deadline has passed. A read alone
+// would not do: it takes first what is there, however little.
 func await(raw syscall.RawConn, bytes int) error {
+	woken := false
 	return raw.Read(func(fd uintptr) bool {
+		if woken {
+			return true
+		}
+		woken = true
 		n, err := unix.IoctlGetInt(int(fd), unix.TIOCINQ)
 		return err != nil || n >= bytes
 	})

@@ -116,21 +116,44 @@ func loaded(t *testing.T, p *paced) {
 	}
 }
 
-// Under load, a lone message waits for patience and no longer, and ends the load.
+// Under load, a lone message waits for patience and no longer, and a few of them,
+// or a pause, end the load.
 func TestPacedPatience(t *testing.T) {
 	p, far := pair(t)
-	loaded(t, p)
-	if _, err := far.Write([]byte("lone")); err != nil {
-		t.Fatal(err)
-	}
-	began := time.Now()
 	buf := make([]byte, bufferBytes)
-	n, err := p.Read(buf)
-	if took := time.Since(began); err != nil || string(buf[:n]) != "lone" || took > 100*time.Millisecond {
-		t.Errorf("got %q, %v after %s", buf[:n], err, took)
+	lone := func() {
+		t.Helper()
+		began := time.Now()
+		if _, err := far.Write([]byte("lone")); err != nil {
+			t.Fatal(err)
+		}
+		n, err := p.Read(buf)
+		if took := time.Since(began); err != nil || string(buf[:n]) != "lone" || took > 100*time.Millisecond {
+			t.Errorf("got %q, %v after %s", buf[:n], err, took)
+		}
+	}
+	loaded(t, p)
+	for range lulls {
+		lone()
 	}
 	if p.loaded {
-		t.Error("four bytes are load")
+		t.Error("lone messages are load")
+	}
+	lone()
+
+	loaded(t, p)
+	p.lull = 0
+	wrote := make(chan error, 1)
+	go func() {
+		<-time.After(5 * longLull)
+		_, err := far.Write([]byte("late"))
+		wrote <- err
+	}()
+	if n, err := p.Read(buf); err != nil || string(buf[:n]) != "late" || p.loaded {
+		t.Errorf("got %q, %v, loaded %v", buf[:n], err, p.loaded)
+	}
+	if err := <-wrote; err != nil {
+		t.Error(err)
 	}
 }
 
