@@ -63,6 +63,7 @@ type Engine struct {
 	active  chan struct{} // closed while streaming; replaced when it stops
 	removed map[shape.Reason]int64
 
+	advised  bool // the session goroutine's: Advice was logged
 	session  atomic.Pointer[pgrepl.Session]
 	sessions atomic.Int64
 	slot     atomic.Pointer[slotFigures]
@@ -95,7 +96,7 @@ func New(cfg Config, log *slog.Logger) (*Engine, error) {
 	}
 	db, err := pgquery.Open(pgquery.Config{
 		URL: cfg.DatabaseURL, PooledURL: cfg.PooledDatabaseURL, PoolSize: cfg.PoolSize,
-		Publication: cfg.Publication(), Manual: cfg.ManualPublishing, Logger: log,
+		Publication: cfg.Publication(), Slot: cfg.Slot(), Manual: cfg.ManualPublishing, Logger: log,
 	})
 	if err != nil {
 		return nil, errors.Join(&postgresError{err}, e.close())

@@ -108,13 +108,29 @@ func (e *Engine) preflight(ctx context.Context) error {
 		return fmt.Errorf("look at the database's settings: %w", err)
 	}
 	if len(faults) == 0 {
-		return nil
+		return e.advise(ctx)
 	}
 	var all []error
 	for _, f := range faults {
 		all = append(all, fmt.Errorf("%s [%s]\n    %s", f.Problem, f.Code, f.Remedy))
 	}
 	return &postgresError{fmt.Errorf("the database cannot be used as it is set up:\n%w", errors.Join(all...))}
+}
+
+// advise logs, once, what works but could be set up better.
+func (e *Engine) advise(ctx context.Context) error {
+	if e.advised {
+		return nil
+	}
+	advice, err := e.db.Advice(ctx)
+	if err != nil {
+		return fmt.Errorf("look at the database's settings: %w", err)
+	}
+	for _, a := range advice {
+		e.log.Warn(a.Problem, "code", a.Code, "advice", a.Remedy)
+	}
+	e.advised = true
+	return nil
 }
 
 // takeLock waits until no other instance works with our slot.
