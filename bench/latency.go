@@ -66,6 +66,10 @@ func (r *run) latency(ctx context.Context) error {
 		return err
 	}
 	defer conn.Close(ctx)
+	// An asynchronous commit reaches the stream when the WAL writer gets to it.
+	if _, err := conn.Exec(ctx, "SET synchronous_commit = on"); err != nil {
+		return err
+	}
 	committed := make([]time.Time, n)
 	tick := time.NewTicker(time.Second / perSecond)
 	defer tick.Stop()
@@ -112,19 +116,21 @@ func (s *seen) look(p []byte) {
 			s.tail = nil
 			return
 		}
-		j := bytes.IndexByte(b[i:], '>')
+		// What is binary may hold a '<' that begins no mark.
+		j := bytes.IndexByte(b[i:min(i+12, len(b))], '>')
 		if j < 0 {
-			s.tail = slices.Clone(b[i:])
-			if len(s.tail) > 32 {
-				s.tail = nil
+			if len(b)-i < 12 {
+				s.tail = slices.Clone(b[i:])
+				return
 			}
-			return
+			b = b[i+1:]
+			continue
 		}
 		if n, err := strconv.Atoi(string(b[i+1 : i+j])); err == nil && n < len(s.at) && s.at[n].IsZero() {
 			s.at[n] = now
 			s.left--
 		}
-		b = b[i+j+1:]
+		b = b[i+1:]
 	}
 }
 

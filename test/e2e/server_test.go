@@ -82,7 +82,7 @@ func newService(t *testing.T, dbURL string, settings ...string) *service {
 		}
 	}
 	s.env = append(s.env,
-		"DATABASE_URL="+dbURL, "SPILLWAY_INSECURE=true", "SPILLWAY_LISTEN_ADDR=127.0.0.1",
+		"DATABASE_URL="+dbURL, "SPILLWAY_INSECURE=true", "SPILLWAY_LISTEN_ADDR=127.0.0.1", "SPILLWAY_LONG_POLL_TIMEOUT=1s",
 		fmt.Sprintf("SPILLWAY_PORT=%d", port), fmt.Sprintf("SPILLWAY_ADMIN_ADDR=127.0.0.1:%d", adminPort),
 		"SPILLWAY_DATA_DIR="+t.TempDir(), "SPILLWAY_STREAM_ID="+streamID(t))
 	s.env = append(s.env, settings...)
