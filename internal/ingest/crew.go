@@ -19,7 +19,7 @@ const patience = 3
 // newWorker makes a worker for the shard's present epoch, with a mailbox.
 func (in *Ingest) newWorker(sh *shard) *worker {
 	w := in.newPrivateWorker(sh)
-	w.private = false
+	w.private, w.writing = false, sh.writing
 	w.box = make(chan message, mailboxLength)
 	w.nudge = make(chan struct{}, 1)
 	sh.box, sh.nudge = w.box, w.nudge
@@ -35,6 +35,7 @@ func (in *Ingest) newPrivateWorker(sh *shard) *worker {
 		pulse:    &pulse{epoch: epoch},
 		epoch:    epoch,
 		private:  true,
+		writing:  make(chan struct{}, 1),
 		members:  make(map[shape.ID]*member),
 		encoders: new(consume.Encoders),
 		batch:    in.opts.Log.NewBatch(),
@@ -65,9 +66,9 @@ func (in *Ingest) start(ctx context.Context, w *worker) {
 	in.workers.Go(func() {
 		defer in.running.Add(-1)
 		w.pulse.goroutine.Store(goroutineID())
-		err := w.guarded(ctx)
-		if w.sh.epoch.Load() != w.epoch {
-			in.ghosts.remove(w.sh.n, w.epoch)
+		err := guarded(func() error { return w.run(ctx) })
+		if w.replaced() {
+			in.ghosts.remove(w.pulse)
 			in.opts.Logger.Warn("a replaced worker returned", "shard", w.sh.n, "epoch", w.epoch, "err", err)
 			return
 		}
@@ -75,9 +76,8 @@ func (in *Ingest) start(ctx context.Context, w *worker) {
 		switch {
 		case err == nil || ctx.Err() != nil:
 		case errors.As(err, &p):
-			c := command{kind: cmdReplace, shard: w.sh, epoch: w.epoch, stall: &Stall{
-				Shard: w.sh.n, Shape: shape.ID(w.pulse.current.Load()), Cause: "panic: " + p.value, Stack: p.stack,
-			}, returned: true}
+			c := command{kind: cmdReplace, shard: w.sh, pulse: w.pulse, returned: true,
+				stall: in.stallOf(w, 0, "panic: "+p.value, p.stack)}
 			select {
 			case in.commands <- c:
 			case <-ctx.Done():
@@ -89,20 +89,15 @@ func (in *Ingest) start(ctx context.Context, w *worker) {
 	})
 }
 
-func (w *worker) guarded(ctx context.Context) (err error) {
-	defer recovered(&err)
-	return w.run(ctx)
-}
-
 // replace fences a shard's worker and starts a fresh one, which reads the
 // journal from where the old one had come to. A goroutine cannot be killed: if
 // the old one still runs it is a ghost from now on.
 func (s *spine) replace(c command) {
 	sh := c.shard
-	if sh.epoch.Load() != c.epoch {
+	if sh.pulse.Load() != c.pulse {
 		// Replaced already; if it has ended meanwhile it is no ghost any more.
 		if c.returned {
-			s.in.ghosts.remove(sh.n, c.epoch)
+			s.in.ghosts.remove(c.pulse)
 		}
 		return
 	}
@@ -116,7 +111,7 @@ func (s *spine) replace(c command) {
 	c.stall.At = at
 	s.in.watchdog.record(*c.stall)
 	if !c.returned {
-		s.in.ghosts.add(Ghost{Shard: sh.n, Epoch: c.epoch, Shape: c.stall.Shape, Since: time.Now()})
+		s.in.ghosts.add(c.pulse, Ghost{Shard: sh.n, Epoch: c.pulse.epoch, Shape: c.stall.Shape, Since: time.Now()})
 	}
 	log := s.in.opts.Logger.With("shard", sh.n, "shape", c.stall.Shape, "position", at, "strike", sh.strikes.count)
 	log.Error("a worker makes no progress; it is replaced", "cause", c.stall.Cause, "stack", c.stall.Stack)

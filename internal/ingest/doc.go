@@ -32,7 +32,8 @@
 //     its mailbox, in order with the changes, at transaction ends.
 //
 // Files: ingest.go what others call · spine.go the spine · unpack.go frames to
-// changes · shard.go mailboxes · worker.go a shard's worker · replay.go reading
-// the journal by oneself · flusher.go durability and trimming · undertaker.go
+// changes · shard.go mailboxes · worker.go a shard's worker · crew.go workers
+// that are replaced · join.go new shapes · replay.go reading the journal by
+// oneself · flusher.go durability and trimming · undertaker.go
 // removal · watchdog.go who makes no progress · status.go what operators see.
 package ingest

@@ -77,6 +77,7 @@ type Ingest struct {
 
 	failed  chan error                         // one slot: why the whole cannot go on
 	cancel  atomic.Pointer[context.CancelFunc] // ends Run
+	ended   chan struct{}                      // closed when the spine has ended
 	workers sync.WaitGroup
 }
 
@@ -97,6 +98,7 @@ func New(opts Options) (*Ingest, error) {
 		target:   opts.Journal.Synced(),
 		caughtUp: make(chan struct{}),
 		failed:   make(chan error, 1),
+		ended:    make(chan struct{}),
 	}
 	reader, err := opts.Journal.Reader(opts.Start)
 	if err != nil {
@@ -169,6 +171,7 @@ func (in *Ingest) Run(ctx context.Context) error {
 	part("undertaker", in.undertaker)
 	part("watchdog", in.watchdog.run)
 	all.Wait()
+	close(in.ended)
 	in.waitWorkers()
 	// Last of all, so that what the workers wrote is durable.
 	err := in.opts.Log.Flush()
@@ -263,10 +266,15 @@ func (in *Ingest) Pin(ctx context.Context, id shape.ID) error {
 	select {
 	case <-done:
 		return nil
+	case <-in.ended:
+		return errEnded
 	case <-ctx.Done():
 		return ctx.Err()
 	}
 }
+
+// errEnded is what those are told who ask something of an ingest that has ended.
+var errEnded = errors.New("the stream has ended")
 
 // tell sends the spine a command. The spine waits for nobody, so this does not
 // take long.
@@ -274,40 +282,11 @@ func (in *Ingest) tell(ctx context.Context, c command) error {
 	select {
 	case in.commands <- c:
 		return nil
+	case <-in.ended:
+		return errEnded
 	case <-ctx.Done():
 		return ctx.Err()
 	}
-}
-
-// joinDistance is the distance to the spine, in bytes of WAL, at which a new
-// shape is handed to its shard, which is held up by reading the rest.
-const joinDistance = 4 << 20
-
-// Join brings a new shape into the stream: from is a position such that every
-// transaction below it is visible in the snapshot sp.Sees(). When Join returns
-// most of what lies between from and the spine has been replayed; the spine
-// takes the shape in at the end of the open transaction.
-func (in *Ingest) Join(ctx context.Context, sp *registry.Shape, from wal.LSN) error {
-	sh := in.shards[uint64(sp.ID())%uint64(len(in.shards))]
-	c := in.newConsumer(sp, shape.Cursor{Pos: from, Tail: wal.AfterSnapshot})
-	// The longer part is replayed here, so that the shard is not held up.
-	for {
-		to := in.Routed()
-		if to < c.Cursor().Pos+joinDistance {
-			break
-		}
-		w := in.newPrivateWorker(sh)
-		m := &member{shape: sp, consumer: c}
-		w.members[sp.ID()] = m
-		if err := w.replay(ctx, w.index(), c.Cursor().Pos, to); err != nil {
-			return fmt.Errorf("bring shape %s to the stream: %w", sp.Handle(), err)
-		}
-		if m.dead {
-			return registry.ErrRemoved
-		}
-		c.Skip(to)
-	}
-	return in.tell(ctx, command{kind: cmdJoin, join: &join{shape: sp, consumer: c, from: c.Cursor().Pos}})
 }
 
 func (in *Ingest) newConsumer(sp *registry.Shape, cur shape.Cursor) *consume.Consumer {

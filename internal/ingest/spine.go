@@ -37,7 +37,7 @@ const (
 type command struct {
 	kind    commandKind
 	shard   *shard
-	epoch   uint64
+	pulse   *pulse // whose worker it is about
 	id      shape.ID
 	join    *join
 	durable map[shape.ID]wal.LSN
@@ -324,7 +324,7 @@ func (s *spine) command(c command) {
 			s.tracker.Durable(id, s.epochOf(id), pos, s.in.now())
 		}
 	case cmdResume:
-		if c.epoch != c.shard.epoch.Load() {
+		if c.pulse != c.shard.pulse.Load() {
 			return // a ghost asks
 		}
 		c.shard.wants = true

@@ -57,25 +57,23 @@ func (in *Ingest) Status() Status {
 
 // ghosts are the workers that were replaced and have not returned.
 type ghosts struct {
-	mu  sync.Mutex       // leaf lock
-	all map[uint64]Ghost // by epoch and shard
+	mu  sync.Mutex // leaf lock
+	all map[*pulse]Ghost
 }
 
-func ghostKey(shard int, epoch uint64) uint64 { return epoch<<8 | uint64(shard&0xff) }
-
-func (g *ghosts) add(x Ghost) {
+func (g *ghosts) add(p *pulse, x Ghost) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if g.all == nil {
-		g.all = make(map[uint64]Ghost)
+		g.all = make(map[*pulse]Ghost)
 	}
-	g.all[ghostKey(x.Shard, x.Epoch)] = x
+	g.all[p] = x
 }
 
-func (g *ghosts) remove(shard int, epoch uint64) {
+func (g *ghosts) remove(p *pulse) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	delete(g.all, ghostKey(shard, epoch))
+	delete(g.all, p)
 }
 
 func (g *ghosts) list() []Ghost {

@@ -109,7 +109,7 @@ func (d *watchdog) look(n int, observed time.Duration) {
 		Cause: "no progress in its consumer", Stack: stackOf(p.goroutine.Load()), When: time.Now(),
 	}
 	select {
-	case d.in.commands <- command{kind: cmdReplace, shard: sh, epoch: p.epoch, stall: stall}:
+	case d.in.commands <- command{kind: cmdReplace, shard: sh, pulse: p, stall: stall}:
 		was.suspect, was.still = false, 0
 	default:
 		// The spine is busy; the next tick tries again.

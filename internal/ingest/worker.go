@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"runtime/debug"
+	"sync/atomic"
 
 	"github.com/spillway-sync/spillway/internal/consume"
 	"github.com/spillway-sync/spillway/internal/journal"
@@ -41,9 +42,11 @@ type worker struct {
 	pulse *pulse
 	epoch uint64
 	// private: it brings one new shape to the stream and speaks for no shard.
-	private bool
-	box     chan message
-	nudge   chan struct{} // one slot: behind was set
+	private    bool
+	discharged atomic.Bool   // a private one that was replaced
+	writing    chan struct{} // see shard; a private worker has its own
+	box        chan message
+	nudge      chan struct{} // one slot: behind was set
 
 	// What a worker that takes over has to read first.
 	takes map[shape.ID]*registry.Shape
@@ -144,16 +147,11 @@ func (w *worker) join(ctx context.Context, j *join, at wal.LSN) error {
 // rejoin repeats a join that a replaced worker did not finish, or did not live
 // to tell of.
 func (w *worker) rejoin(ctx context.Context, j *join, at wal.LSN) error {
-	cur, _, ok, err := w.in.opts.Log.Cursor(j.shape.ID())
+	c, err := w.in.restored(j.shape, j.from)
 	if err != nil {
-		return fmt.Errorf("read the cursor of shape %s: %w", j.shape.Handle(), err)
+		return err
 	}
-	if !ok {
-		cur.Tail = wal.AfterSnapshot
-	}
-	cur.Pos = max(cur.Pos, j.from)
-	j = &join{shape: j.shape, consumer: w.in.newConsumer(j.shape, cur), from: j.from}
-	return w.join(ctx, j, at)
+	return w.join(ctx, &join{shape: j.shape, consumer: c, from: j.from}, at)
 }
 
 // catchUp reads the journal until the distance to the spine is small, then asks
@@ -173,7 +171,7 @@ func (w *worker) catchUp(ctx context.Context) error {
 			break
 		}
 	}
-	if err := w.in.tell(ctx, command{kind: cmdResume, shard: w.sh, epoch: w.epoch}); err != nil {
+	if err := w.in.tell(ctx, command{kind: cmdResume, shard: w.sh, pulse: w.pulse}); err != nil {
 		return err
 	}
 	select {
@@ -309,17 +307,18 @@ func (w *worker) abort() {
 }
 
 // fence takes the right to write until the function that it returns is called.
-// A private worker needs none: nobody else writes the log of its shape.
 func (w *worker) fence() (end func()) {
-	if w.private {
-		return func() {}
-	}
-	w.sh.writing <- struct{}{}
-	return func() { <-w.sh.writing }
+	w.writing <- struct{}{}
+	return func() { <-w.writing }
 }
 
 // replaced reports whether this is a ghost. Behind fence the answer holds.
-func (w *worker) replaced() bool { return !w.private && w.sh.epoch.Load() != w.epoch }
+func (w *worker) replaced() bool {
+	if w.private {
+		return w.discharged.Load()
+	}
+	return w.sh.epoch.Load() != w.epoch
+}
 
 // write puts the entries so far into the shape log without moving a cursor. The
 // caller holds the fence.
@@ -392,8 +391,11 @@ type panicked struct{ value, stack string }
 
 func (p *panicked) Error() string { return "panic: " + p.value + "\n" + p.stack }
 
-func recovered(err *error) {
-	if r := recover(); r != nil {
-		*err = &panicked{value: fmt.Sprint(r), stack: string(debug.Stack())}
-	}
+func guarded(f func() error) (err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			err = &panicked{value: fmt.Sprint(r), stack: string(debug.Stack())}
+		}
+	}()
+	return f()
 }
