@@ -30,6 +30,7 @@ type fate uint8
 
 const (
 	retry  fate = iota // the connection or Postgres is away: try again
+	slowly             // somebody has to mend it, but not necessarily here
 	rotate             // the slot is lost: every shape starts again
 	end                // only an operator can mend it
 )
@@ -39,12 +40,14 @@ func decide(err error) fate {
 	if errors.Is(err, ErrPostgres) || errors.Is(err, ErrStorage) {
 		return end
 	}
-	if pgquery.IsUnreachable(err) {
-		return retry
-	}
 	switch pgrepl.Classify(err) {
 	case pgrepl.Fatal:
+		if pgquery.IsUnreachable(err) {
+			return retry
+		}
 		return end
+	case pgrepl.Slow:
+		return slowly
 	case pgrepl.Slot:
 		return rotate
 	}

@@ -21,6 +21,7 @@ const (
 const (
 	backoffFirst = 200 * time.Millisecond
 	backoffMost  = 10 * time.Second
+	slowWait     = 15 * time.Second
 	// lockRetry is how often we look whether another instance has gone.
 	lockRetry = time.Second
 	// closeTime bounds the good-bye to Postgres.
@@ -43,7 +44,15 @@ func (e *Engine) runSessions(ctx context.Context) error {
 			if errors.Is(err, ErrStorage) {
 				return err
 			}
+			if a := pgrepl.Advice(err); a != "" {
+				err = fmt.Errorf("%w\n  %s", err, a)
+			}
 			return &postgresError{err}
+		case slowly:
+			// A password that is being changed, a name that does not resolve: it
+			// may mend itself, and asking every second helps nobody.
+			wait = max(wait, slowWait)
+			e.log.Error("Postgres refuses us; will try again", "err", err, "advice", pgrepl.Advice(err), "after", wait)
 		case rotate:
 			e.log.Error("the replication slot is lost; every shape starts again", "err", err)
 			if err := e.dropSlot(ctx); err != nil {
@@ -60,7 +69,7 @@ func (e *Engine) runSessions(ctx context.Context) error {
 		case <-ctx.Done():
 			return nil
 		}
-		wait = min(2*wait, backoffMost)
+		wait = min(2*wait, backoffMost) // also after a slow one
 	}
 }
 
