@@ -131,7 +131,33 @@ func (s *spine) replace(c command) {
 		}
 	}
 	sh.epoch.Add(1)
+	if sp := sh.shapes[c.stall.Shape]; sp != nil {
+		s.sendAway(sh, sp, at)
+	}
 	s.takeOver(sh, evicted)
+}
+
+// sendAway lets a shape that a worker is replaced for go its own way: those who
+// share its shard go on without it, it has its further strikes alone, and joins
+// again if it gets over what it stumbled over. It stays in the index and in the
+// tracker, so that the journal is kept for it.
+func (s *spine) sendAway(sh *shard, sp *registry.Shape, at wal.LSN) {
+	id := sp.ID()
+	if j := sh.joining[id]; j != nil {
+		at = j.from
+		delete(sh.joining, id)
+	}
+	sh.away[id] = struct{}{}
+	s.in.running.Add(1)
+	s.in.workers.Go(func() {
+		defer s.in.running.Add(-1)
+		err := s.in.bringBack(s.ctx, sh, sp, at)
+		if err == nil || s.ctx.Err() != nil || errors.Is(err, registry.ErrRemoved) {
+			return
+		}
+		s.in.fail(fmt.Errorf("shard %d: %w", sh.n, err))
+		s.in.stop()
+	})
 }
 
 // takeOver gives a shard a fresh worker. Where the shapes stand is in the shape
@@ -145,6 +171,10 @@ func (s *spine) takeOver(sh *shard, evicted []*registry.Shape) {
 	sh.behind.Store(true)
 	sh.held = nil
 	for id, sp := range sh.shapes {
+		if _, away := sh.away[id]; away {
+			w.apart = append(w.apart, sp)
+			continue
+		}
 		if j := sh.joining[id]; j != nil {
 			// Its join lay in the old mailbox. Where it has come to is not the
 			// shard's position, so it joins again, from its own.

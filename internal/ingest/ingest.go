@@ -118,6 +118,7 @@ func New(opts Options) (*Ingest, error) {
 			n:        n,
 			shapes:   make(map[shape.ID]*registry.Shape),
 			joining:  make(map[shape.ID]*join),
+			away:     make(map[shape.ID]struct{}),
 			progress: new(registry.Progress),
 			writing:  make(chan struct{}, 1),
 		}

@@ -110,10 +110,14 @@ func TestBlockedAlwaysIsRotated(t *testing.T) {
 			}
 		})
 		r.put("x", 0, 10)
+		began := time.Now()
+		r.settle(b)
+		if took := time.Since(began); took > 2*grace {
+			r.Errorf("its neighbour waited for %s", took)
+		}
 		if reason := r.gone(a); reason != shape.ReasonStalled {
 			r.Errorf("rotated for %q", reason)
 		}
-		r.settle(b)
 		st := r.engine.Ingest.Status()
 		if st.StallsTotal != 3 || len(st.Ghosts) != 3 || st.Stalls[2].Strikes != 3 {
 			r.Errorf("want three strikes: %+v", st)

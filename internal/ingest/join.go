@@ -27,24 +27,59 @@ const joinDistance = 4 << 20
 func (in *Ingest) Join(ctx context.Context, sp *registry.Shape, from wal.LSN) error {
 	sh := in.shards[uint64(sp.ID())%uint64(len(in.shards))]
 	c := in.newConsumer(sp, shape.Cursor{Pos: from, Tail: wal.AfterSnapshot})
-	for strike := 1; ; strike++ {
-		stall, err := in.approach(ctx, sh, sp, c)
+	return in.bring(ctx, sh, sp, c, 0)
+}
+
+// bringBack brings a shape to the stream again that a worker was replaced for.
+// from is a position such that all below it is in its log. It has a strike
+// already, and the whole way it goes alone: what it stumbles over most likely
+// lies at its end, and those who share its shard have waited long enough.
+func (in *Ingest) bringBack(ctx context.Context, sh *shard, sp *registry.Shape, from wal.LSN) error {
+	// The replaced worker writes no more once the fence was free.
+	select {
+	case sh.writing <- struct{}{}:
+		<-sh.writing
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	c, err := in.restored(sp, from)
+	if err != nil {
+		return err
+	}
+	return in.bring(ctx, sh, sp, c, 1)
+}
+
+// bring replays what a shape is behind and hands it to the spine. strikes is how
+// often its consumer has failed where it is.
+func (in *Ingest) bring(ctx context.Context, sh *shard, sp *registry.Shape, c *consume.Consumer, strikes int) error {
+	distance := wal.LSN(joinDistance)
+	if strikes > 0 {
+		distance = 1
+	}
+	for {
+		at := c.Cursor().Pos
+		stall, err := in.approach(ctx, sh, sp, c, distance)
 		if err != nil {
 			return fmt.Errorf("bring shape %s to the stream: %w", sp.Handle(), err)
 		}
 		if stall == nil {
 			break
 		}
-		stall.Strikes = strike
+		strikes++
+		distance = 1
+		stall.Strikes = strikes
 		in.watchdog.record(*stall)
-		in.opts.Logger.Error("a new shape makes no progress on its way to the stream", "handle", sp.Handle(),
-			"strike", strike, "cause", stall.Cause, "stack", stall.Stack)
-		if strike == patience {
+		in.opts.Logger.Error("a shape makes no progress on its way to the stream", "handle", sp.Handle(),
+			"strike", strikes, "cause", stall.Cause, "stack", stall.Stack)
+		if strikes >= patience {
 			in.bury(sp, shape.ReasonStalled, stall.Cause)
 			return registry.ErrRemoved
 		}
-		if c, err = in.restored(sp, from); err != nil {
+		if c, err = in.restored(sp, at); err != nil {
 			return err
+		}
+		if c.Cursor().Pos > at {
+			strikes = 1 // elsewhere
 		}
 	}
 	return in.tell(ctx, command{kind: cmdJoin, join: &join{shape: sp, consumer: c, from: c.Cursor().Pos}})
@@ -64,18 +99,20 @@ func (in *Ingest) restored(sp *registry.Shape, from wal.LSN) (*consume.Consumer,
 	return in.newConsumer(sp, cur), nil
 }
 
-// approach replays until the spine is near, so that the shard is not held up by
-// the longer part.
-func (in *Ingest) approach(ctx context.Context, sh *shard, sp *registry.Shape, c *consume.Consumer) (*Stall, error) {
+// approach replays until the spine is no further than a distance, in bytes of
+// WAL, so that the shard is not held up by the longer part. After one replay the
+// rest may be what came meanwhile.
+func (in *Ingest) approach(ctx context.Context, sh *shard, sp *registry.Shape, c *consume.Consumer, distance wal.LSN) (*Stall, error) {
 	for {
 		from, to := c.Cursor().Pos, in.Routed()
-		if to < from+joinDistance {
+		if to < from+distance {
 			return nil, nil
 		}
+		distance = joinDistance
 		w := in.newPrivateWorker(sh)
 		m := &member{shape: sp, consumer: c}
 		w.members[sp.ID()] = m
-		stall, err := in.alone(ctx, w, from, to)
+		stall, err := in.alone(ctx, w, c, to)
 		if stall != nil || err != nil {
 			return stall, err
 		}
@@ -88,13 +125,16 @@ func (in *Ingest) approach(ctx context.Context, sh *shard, sp *registry.Shape, c
 
 // alone runs a private worker in a goroutine of its own and does the watchdog's
 // work for it.
-func (in *Ingest) alone(ctx context.Context, w *worker, from, to wal.LSN) (*Stall, error) {
+func (in *Ingest) alone(ctx context.Context, w *worker, c *consume.Consumer, to wal.LSN) (*Stall, error) {
+	from := c.Cursor().Pos // c is the goroutine's from here on
 	done := make(chan error, 1)
 	in.running.Add(1)
 	in.workers.Go(func() {
 		defer in.running.Add(-1)
 		w.pulse.goroutine.Store(goroutineID())
-		done <- guarded(func() error { return w.replay(ctx, w.index(), from, to) })
+		done <- guarded(func() error {
+			return w.owed(ctx, w.index(), func() wal.LSN { return c.Cursor().Pos }, to)
+		})
 		in.ghosts.remove(w.pulse)
 	})
 	t := time.NewTicker(in.watchdog.every)

@@ -71,6 +71,9 @@ type shard struct {
 	strikes strikes       // restarts at one place
 	shapes  map[shape.ID]*registry.Shape
 	joining map[shape.ID]*join // sent to the worker, not yet confirmed
+	// away are the shapes that are not the worker's at present: a worker was
+	// replaced for them, and they are brought back by themselves.
+	away map[shape.ID]struct{}
 
 	// writing, a lock of one slot, is held by a worker from the look at its epoch until what it
 	// wrote is published and in the ledger. A worker that takes over holds it

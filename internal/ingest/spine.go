@@ -315,6 +315,7 @@ func (s *spine) command(c command) {
 		delete(s.touched, c.id) // or the open transaction's end would make it owe again
 		delete(sh.shapes, c.id)
 		delete(sh.joining, c.id)
+		delete(sh.away, c.id)
 		s.removed = append(s.removed, c.id)
 		if !s.inTxn {
 			s.betweenTxns()
@@ -342,9 +343,13 @@ func (s *spine) join(c command) {
 	if _, gone := c.join.shape.Removed(); gone {
 		return
 	}
-	s.index.Add(id, c.join.shape.Def())
-	s.tracker.SetGoal(id, s.pos)
-	sh.shapes[id] = c.join.shape
+	if _, back := sh.away[id]; back {
+		delete(sh.away, id)
+	} else {
+		s.index.Add(id, c.join.shape.Def())
+		s.tracker.SetGoal(id, s.pos)
+		sh.shapes[id] = c.join.shape
+	}
 	sh.joining[id] = c.join
 	s.control(sh, message{join: c.join})
 }

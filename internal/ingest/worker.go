@@ -131,7 +131,7 @@ func (w *worker) join(ctx context.Context, j *join, at wal.LSN) error {
 	w.members[id] = m
 	index := route.New()
 	index.Add(id, j.shape.Def())
-	if err := w.replay(ctx, index, j.consumer.Cursor().Pos, at); err != nil {
+	if err := w.owed(ctx, index, func() wal.LSN { return j.consumer.Cursor().Pos }, at); err != nil {
 		return err
 	}
 	// Also when nothing was replayed: the cursor must be stored once, so that
@@ -183,13 +183,18 @@ func (w *worker) catchUp(ctx context.Context) error {
 	}
 }
 
-// follow replays what the shard has not seen up to a position. Nothing that it
+// follow replays what the shard has not seen up to a position.
+func (w *worker) follow(ctx context.Context, to wal.LSN) error {
+	return w.owed(ctx, w.index(), func() wal.LSN { return w.pos }, to)
+}
+
+// owed replays from where pos tells to another position. Nothing that anybody
 // owes lies below the boundary, so it begins there, and goes on there when the
 // journal is trimmed under its feet.
-func (w *worker) follow(ctx context.Context, to wal.LSN) error {
+func (w *worker) owed(ctx context.Context, index *route.Index, pos func() wal.LSN, to wal.LSN) error {
 	for {
-		from := max(w.pos, w.in.Boundary())
-		err := w.replay(ctx, w.index(), from, to)
+		from := max(pos(), w.in.Boundary())
+		err := w.replay(ctx, index, from, to)
 		if !errors.Is(err, journal.ErrTrimmed) || w.in.Boundary() <= from {
 			return err
 		}
