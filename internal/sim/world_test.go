@@ -122,6 +122,8 @@ func (w *world) close() {
 			w.Error(err)
 		}
 	}
+	// The engine does not wait for a consumer that is slow to stop.
+	time.Sleep(w.conf.Grace)
 }
 
 // look is the oracle after each step.
