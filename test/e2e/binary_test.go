@@ -135,7 +135,7 @@ func get(t *testing.T, url string) (int, string) {
 
 func (p *process) awaitActive(clients string) {
 	p.t.Helper()
-	eventually(p.t, 30*time.Second, "the service to be active", func() error {
+	eventually(p.t, 60*time.Second, "the service to be active", func() error {
 		if code, body := get(p.t, clients+"/v1/health"); code != http.StatusOK {
 			return fmt.Errorf("health %d: %s", code, body)
 		}
@@ -316,6 +316,7 @@ func TestPostgresRefused(t *testing.T) {
 func TestPostgresAway(t *testing.T) {
 	t.Parallel()
 	t.Run("role", func(t *testing.T) {
+		t.Parallel()
 		db := pgtest.New(t)
 		p := command(t, []string{"serve"}, base(t, as(t, db.URL, url.UserPassword("later", "geheim")))...).start()
 		clients := p.said(clientsLine)
@@ -334,15 +335,19 @@ func TestPostgresAway(t *testing.T) {
 		}
 		conceals(t, p.err.String(), "geheim")
 	})
-	for what, dbURL := range map[string]string{
-		"server": "postgresql://u:geheim@127.0.0.1:1/d",
-		"host":   "postgresql://u:geheim@nowhere.invalid/d",
+	for what, tt := range map[string]struct {
+		url      string
+		attempts int // a host that is not known is tried again slowly
+	}{
+		"server": {"postgresql://u:geheim@127.0.0.1:1/d", 2},
+		"host":   {"postgresql://u:geheim@nowhere.invalid/d", 1},
 	} {
 		t.Run(what, func(t *testing.T) {
-			p := command(t, []string{"serve"}, base(t, dbURL)...).start()
+			t.Parallel()
+			p := command(t, []string{"serve"}, base(t, tt.url)...).start()
 			clients, operators := p.said(clientsLine), p.said(operatorsLine)
-			eventually(t, 20*time.Second, "a second attempt", func() error {
-				if n := strings.Count(p.err.String(), "will try again"); n < 2 {
+			eventually(t, 60*time.Second, "a word about it", func() error {
+				if n := strings.Count(p.err.String(), "will try again"); n < tt.attempts {
 					return fmt.Errorf("%d attempts", n)
 				}
 				return nil
