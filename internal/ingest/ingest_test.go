@@ -311,3 +311,38 @@ func TestTruncateReplayed(t *testing.T) {
 		r.released()
 	})
 }
+
+// One transaction that is larger than what a worker puts into a batch, broken
+// off in the middle, with a crash there: all or nothing.
+func TestLargeTransaction(t *testing.T) {
+	bubble(t, 2, func(r *rig) {
+		_, a := r.follow("")
+		_, b := r.follow("i < 30")
+		r.engine.Disconnect()
+		tx := r.pg.Begin()
+		r.write(tx, strings.Repeat("x", 200_000), 0, 60)
+		tx.Finish()
+		offer := func(f wal.Frame) {
+			r.until("room in the journal", func() bool { return r.engine.Journal.Offer(f) })
+		}
+		frames := tx.Frames(55)
+		for range 2 { // the session drops once
+			offer(frames[0])
+			offer(frames[1])
+			time.Sleep(time.Second)
+			for _, reader := range r.readers {
+				if _, err := reader.Poll(r.engine.Registry); err != nil || reader.Messages > 0 {
+					r.Fatalf("%d messages of an open transaction, %v", reader.Messages, err)
+				}
+			}
+		}
+		time.Sleep(5 * time.Second) // past a flush
+		r.restart(true)
+		r.settle(a, b)
+		if a.Messages != 60 || b.Messages != 30 {
+			r.Errorf("read %d and %d messages", a.Messages, b.Messages)
+		}
+		r.reread(a, b)
+		r.released()
+	})
+}

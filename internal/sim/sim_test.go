@@ -12,8 +12,8 @@ import (
 
 var seedFlag = flag.String("seed", "", "replay this seed of the simulation; 0: random ones for a minute")
 
-// fixedSeeds are those of every run; those that found something stay.
-const fixedSeeds = 12
+// fixedSeeds is how many seeds, from 1 on, every run has.
+const fixedSeeds = 40
 
 // TestSimulation runs the engine against the model, in steps that a seed
 // chooses. The schedule of goroutines is not the seed's, so that a seed that
