@@ -19,7 +19,9 @@ const (
 )
 
 const (
-	backoffFirst = 200 * time.Millisecond
+	// A connection that was cut after it had worked is made again at once,
+	// nearly: a restarted Postgres takes a moment, and tries cost little.
+	backoffFirst = 25 * time.Millisecond
 	backoffMost  = 10 * time.Second
 	slowWait     = 15 * time.Second
 	// lockRetry is how often we look whether another instance has gone.
@@ -61,7 +63,7 @@ func (e *Engine) runSessions(ctx context.Context) error {
 		default:
 			e.log.Warn("the replication session ended; will try again", "err", err, "after", wait)
 		}
-		if time.Since(began) > time.Minute {
+		if time.Since(began) > 5*time.Second {
 			wait = backoffFirst
 		}
 		select {
