@@ -37,5 +37,5 @@
 // changes · shard.go mailboxes · worker.go a shard's worker · crew.go workers
 // that are replaced · join.go new shapes · replay.go reading the journal by
 // oneself · flusher.go durability and trimming · undertaker.go
-// removal · watchdog.go who makes no progress · status.go what operators see.
+// removal · budget.go who holds too much of the journal · watchdog.go who makes no progress · status.go what operators see.
 package ingest

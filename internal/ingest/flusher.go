@@ -121,5 +121,6 @@ func (in *Ingest) flushOnce(ctx context.Context) error {
 	if err := in.opts.Journal.Trim(b); err != nil {
 		return fmt.Errorf("trim the journal below %s: %w", b, err)
 	}
+	in.keepBudget()
 	return nil
 }

@@ -36,6 +36,8 @@ type Options struct {
 	Epoch uint64
 	// Grace is how long a consumer may make no progress.
 	Grace time.Duration
+	// JournalBudget is what the journal may hold, in bytes; 0: no limit.
+	JournalBudget int64
 	// FlushEvery is how often the shape log is made durable.
 	FlushEvery time.Duration
 	Logger     *slog.Logger

@@ -217,6 +217,13 @@ func (w *worker) change(id shape.ID, tx *wal.Txn, ch *wal.Change) error {
 	if m == nil || m.dead {
 		return nil
 	}
+	if _, gone := m.shape.Removed(); gone {
+		// Its removal lies behind in the mailbox; what is left for it would
+		// only keep the others waiting.
+		m.dead = true
+		m.consumer.Share(nil)
+		return nil
+	}
 	w.pulse.current.Store(uint64(id))
 	if f := w.in.opts.BeforeApply; f != nil {
 		f(id, ch)

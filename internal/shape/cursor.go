@@ -30,5 +30,6 @@ const (
 	ReasonRestart    Reason = "restarted_during_snapshot"
 	ReasonDeleted    Reason = "deleted"
 	ReasonStalled    Reason = "stalled"
+	ReasonBudget     Reason = "journal_budget"
 	ReasonStorage    Reason = "storage_failed"
 )

@@ -35,6 +35,7 @@ type Config struct {
 	// ChunkBytes is for log and snapshots, SegmentBytes and WindowBytes are the
 	// journal's. Zero: the defaults.
 	ChunkBytes, SegmentBytes, WindowBytes int64
+	JournalBudget                         int64
 	BeforeApply                           func(shape.ID, *wal.Change)
 	Logger                                *slog.Logger // nil: silent
 }
@@ -118,7 +119,8 @@ func (e *Engine) open() (err error) {
 	e.Ingest, err = ingest.New(ingest.Options{
 		Journal: e.Journal, Log: e.Log, Registry: e.Registry,
 		Shards: e.Shards, ChunkBytes: e.ChunkBytes,
-		Start: e.start(), Epoch: epoch, Grace: e.Grace, FlushEvery: 2 * time.Second,
+		JournalBudget: e.JournalBudget,
+		Start:         e.start(), Epoch: epoch, Grace: e.Grace, FlushEvery: 2 * time.Second,
 		Logger:      e.Logger,
 		OnBoundary:  func(b wal.LSN) error { return e.note("boundary", uint64(b), false) },
 		BeforeApply: e.BeforeApply,

@@ -1,0 +1,44 @@
+package ingest
+
+import (
+	"fmt"
+
+	"github.com/spillway-sync/spillway/internal/journal"
+	"github.com/spillway-sync/spillway/internal/registry"
+	"github.com/spillway-sync/spillway/internal/shape"
+)
+
+// keepBudget gives up the worst laggard when the journal comes near its budget.
+// This is what catches a consumer that does make progress, but too little: no
+// clock would. At most one goes at each look. A journal that is in trouble itself
+// is nobody's fault, and nobody goes for it.
+func (in *Ingest) keepBudget() {
+	budget := in.opts.JournalBudget
+	st := in.opts.Journal.Stats()
+	if budget == 0 || st.Bytes < budget-budget/8 || st.State >= journal.StateStalled {
+		return
+	}
+	sp := in.laggard()
+	if sp == nil {
+		in.opts.Logger.Warn("the journal is near its budget, and no shape holds it", "bytes", st.Bytes, "budget", budget)
+		return
+	}
+	in.bury(sp, shape.ReasonBudget, fmt.Sprintf("the journal holds %d bytes for it, the budget is %d", st.Bytes, budget))
+}
+
+// laggard is the shape that holds the journal: the one that its shard's worker is
+// busy with, if it is behind, since it keeps the others of the shard waiting;
+// else the one that the boundary stands at.
+func (in *Ingest) laggard() *registry.Shape {
+	h := in.holder.Load()
+	if h == nil {
+		return nil
+	}
+	sh := in.shards[uint64(h.id)%uint64(len(in.shards))]
+	if id := shape.ID(sh.pulse.Load().current.Load()); id != 0 && sh.routed.Load() > sh.applied.Load() {
+		if sp := in.opts.Registry.ByID(id); sp != nil {
+			return sp
+		}
+	}
+	return in.opts.Registry.ByID(h.id)
+}
