@@ -51,7 +51,7 @@ func serve(ctx context.Context, cfg engine.Config, log *slog.Logger, started fun
 	front := newFront(api.New(api.Config{
 		Secret: cfg.Secret, Insecure: cfg.Insecure, LongPollTimeout: cfg.LongPollTimeout,
 		MaxAge: cfg.CacheMaxAge, StaleAge: cfg.CacheStaleAge, Version: version(),
-	}, source{e}, log), admin.New(e, log), log)
+	}, source{e}, log), admin.New(e, e.Chaos(), log), log)
 	front.serve(clients, operators)
 	url := "http://" + reachable(clients.Addr())
 	fmt.Printf("spillway: clients on %s\n", url)

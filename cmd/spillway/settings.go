@@ -40,6 +40,8 @@ type settings struct {
 	WALBudget     string `group:"Storage" kind:"size" env:"SPILLWAY_WAL_BUDGET" placeholder:"SIZE" help:"What Postgres may retain because of us; unset: no limit."`
 	StallGrace    string `group:"Storage" kind:"time" env:"SPILLWAY_STALL_GRACE,ELECTRIC_FLUSH_STALL_GRACE_PERIOD" placeholder:"30s" help:"How long a consumer may owe without making progress. A bare number is milliseconds."`
 
+	Chaos toggle `group:"Trying things" kind:"bool" env:"SPILLWAY_CHAOS" placeholder:"false" help:"Let operators make faults on purpose (POST /chaos on the address for operators). Never in production."`
+
 	LogLevel  string `group:"Logs" kind:"level" env:"SPILLWAY_LOG_LEVEL,ELECTRIC_LOG_LEVEL" placeholder:"info" help:"error, warning, info or debug."`
 	LogFormat string `group:"Logs" env:"SPILLWAY_LOG_FORMAT" placeholder:"text" help:"text or json."`
 }
@@ -72,6 +74,7 @@ func (s *settings) config(k *kong.Context) (engine.Config, *slog.Logger, error) 
 	read(&f, "SPILLWAY_DB_POOL_SIZE", s.DBPoolSize, &c.PoolSize, strconv.Atoi, "a number")
 	read(&f, "SPILLWAY_INSECURE", s.Insecure, &c.Insecure, parseBool, "true or false")
 	read(&f, "SPILLWAY_MANUAL_PUBLISHING", s.ManualPublishing, &c.ManualPublishing, parseBool, "true or false")
+	read(&f, "SPILLWAY_CHAOS", string(s.Chaos), &c.Chaos, parseBool, "true or false")
 	const times = "a time such as 20s, 500ms or 2m"
 	read(&f, "SPILLWAY_LONG_POLL_TIMEOUT", s.LongPollTimeout, &c.LongPollTimeout, parseTime, times)
 	read(&f, "SPILLWAY_STALL_GRACE", s.StallGrace, &c.StallGrace, parseTime, times)

@@ -78,6 +78,7 @@ func TestVariables(t *testing.T) {
 		{"SPILLWAY_POOLED_DATABASE_URL ELECTRIC_POOLED_DATABASE_URL ELECTRIC_QUERY_DATABASE_URL", "postgres://a@b/c", func(c engine.Config) any { return c.PooledDatabaseURL }, "postgres://a@b/c"},
 		{"SPILLWAY_DB_POOL_SIZE ELECTRIC_DB_POOL_SIZE", "7", func(c engine.Config) any { return c.PoolSize }, 7},
 		{"SPILLWAY_STREAM_ID ELECTRIC_REPLICATION_STREAM_ID", "blue", func(c engine.Config) any { return c.Slot() + " " + c.Publication() }, "spillway_slot_blue spillway_publication_blue"},
+		{"SPILLWAY_CHAOS", "on", func(c engine.Config) any { return c.Chaos }, true},
 		{"SPILLWAY_MANUAL_PUBLISHING ELECTRIC_MANUAL_TABLE_PUBLISHING", "true", func(c engine.Config) any { return c.ManualPublishing }, true},
 		{"SPILLWAY_PORT ELECTRIC_PORT", "0", func(c engine.Config) any { return c.Port }, 0},
 		{"SPILLWAY_LISTEN_ADDR", "::1", func(c engine.Config) any { return c.ListenAddr }, "::1"},
@@ -282,5 +283,23 @@ func TestSizes(t *testing.T) {
 		if got, err := parseSize(text); err == nil {
 			t.Errorf("%q: %v, want an error", text, got)
 		}
+	}
+}
+
+// --chaos needs no value, and takes one after "=".
+func TestChaosFlag(t *testing.T) {
+	for want, args := range map[bool][][]string{
+		true:  {{"--chaos"}, {"--chaos=true"}, {"--chaos", "--port=0"}},
+		false: {{}, {"--chaos=false"}},
+	} {
+		for _, a := range args {
+			cfg, err := configured(t, with(), a...)
+			if err != nil || cfg.Chaos != want {
+				t.Errorf("%v: %v, %v", a, cfg.Chaos, err)
+			}
+		}
+	}
+	if cfg, err := configured(t, with("SPILLWAY_CHAOS", "true"), "--chaos=false"); err != nil || cfg.Chaos {
+		t.Errorf("the flag wins over the variable: %v, %v", cfg.Chaos, err)
 	}
 }

@@ -7,7 +7,25 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/alecthomas/kong"
 )
+
+// toggle is the text of a setting whose flag may stand alone: --chaos is
+// --chaos=true.
+type toggle string
+
+// Decode is called by kong.
+func (t *toggle) Decode(ctx *kong.DecodeContext) error {
+	*t = "true"
+	if ctx.Scan.Peek().Type == kong.FlagValueToken {
+		*t = toggle(ctx.Scan.Pop().String())
+	}
+	return nil
+}
+
+// IsBool tells kong that no value need follow.
+func (toggle) IsBool() bool { return true }
 
 // read parses one setting if it was given.
 func read[T any](f *faults, name, text string, to *T, parse func(string) (T, error), want string) {

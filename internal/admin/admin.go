@@ -10,6 +10,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
+	"github.com/spillway-sync/spillway/internal/chaos"
 	"github.com/spillway-sync/spillway/internal/engine"
 )
 
@@ -26,7 +27,8 @@ type Source interface {
 //	/healthz      200 as long as the process answers
 //	/readyz       200 when clients are served from a live stream, else 503
 //	/debug/pprof  profiles
-func New(src Source, log *slog.Logger) http.Handler {
+//	/chaos        faults on purpose, if faults is not nil
+func New(src Source, faults *chaos.Faults, log *slog.Logger) http.Handler {
 	reg := prometheus.NewRegistry()
 	reg.MustRegister(
 		collectors.NewGoCollector(),
@@ -54,7 +56,7 @@ func New(src Source, log *slog.Logger) http.Handler {
 	mux.HandleFunc("GET /debug/pprof/profile", pprof.Profile)
 	mux.HandleFunc("GET /debug/pprof/symbol", pprof.Symbol)
 	mux.HandleFunc("GET /debug/pprof/trace", pprof.Trace)
-	return mux
+	return withChaos(mux, faults, log)
 }
 
 func answer(w http.ResponseWriter, log *slog.Logger, code int, v any) {

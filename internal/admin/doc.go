@@ -5,5 +5,6 @@
 // about the engine, and reads it only through a snapshot that is made without
 // waiting for anybody: the page must answer when everything else is stuck.
 //
-// Files: admin.go routes · metrics.go Prometheus.
+// Files: admin.go routes · metrics.go Prometheus · chaos.go faults on
+// purpose.
 package admin

@@ -59,6 +59,9 @@ type Config struct {
 
 	// Shards is the number of workers; 0: one for each CPU.
 	Shards int
+
+	// Chaos: operators may make faults on purpose.
+	Chaos bool
 }
 
 // DefaultConfig holds the documented defaults.

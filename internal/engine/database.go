@@ -22,6 +22,9 @@ func (d database) WritersGone(ctx context.Context, t *shape.Table) (wal.LSN, err
 }
 
 func (d database) Snapshot(ctx context.Context, def *shape.Def, onStart func(wal.Snapshot) error, onRow func(wal.Tuple) error) error {
+	if err := d.e.chaos.BeforeSnapshot(ctx); err != nil {
+		return err
+	}
 	return d.e.db.Snapshot(ctx, def, onStart, onRow)
 }
 

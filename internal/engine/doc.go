@@ -19,5 +19,5 @@
 // replication session after the other · continuity.go the proof · source.go
 // what clients' requests need · database.go what snapshots need ·
 // reconcile.go tables that change without a word · fate.go what
-// is fatal · status.go what operators see.
+// is fatal · status.go what operators see · chaos.go faults on purpose.
 package engine

@@ -15,6 +15,7 @@ import (
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 
+	"github.com/spillway-sync/spillway/internal/chaos"
 	"github.com/spillway-sync/spillway/internal/ingest"
 	"github.com/spillway-sync/spillway/internal/journal"
 	"github.com/spillway-sync/spillway/internal/pgquery"
@@ -52,6 +53,7 @@ type Engine struct {
 	registry *registry.Registry
 	db       *pgquery.DB
 	creator  *snapshot.Creator
+	chaos    *chaos.Faults // nil: off
 
 	// stream is the part that is replaced when continuity is lost.
 	stream atomic.Pointer[stream]
@@ -90,6 +92,9 @@ func New(cfg Config, log *slog.Logger) (*Engine, error) {
 		active:  make(chan struct{}),
 		removed: make(map[shape.Reason]int64),
 		failed:  make(chan error, 1),
+	}
+	if cfg.Chaos {
+		e.chaos = e.newChaos()
 	}
 	if err := e.open(); err != nil {
 		return nil, errors.Join(&storageError{err}, e.close())
@@ -133,7 +138,8 @@ func (e *Engine) path(name string) string { return filepath.Join(e.cfg.DataDir, 
 
 // openStream opens the journal and makes the machinery that reads it.
 func (e *Engine) openStream() error {
-	j, err := journal.Open(journal.Options{FS: vfs.Default, Dir: e.path("journal"), Events: e.journalEvents()})
+	j, err := journal.Open(journal.Options{FS: e.chaos.FS(vfs.Default), Dir: e.path("journal"), Events: e.journalEvents(),
+		SegmentBytes: min(max(e.cfg.JournalBudget/16, 1<<20), journal.DefaultSegmentBytes)})
 	if err != nil {
 		return err
 	}
@@ -146,16 +152,20 @@ func (e *Engine) openStream() error {
 		return errors.Join(err, j.Close())
 	}
 	start := max(wal.LSN(boundary), j.Stats().Oldest)
-	in, err := ingest.New(ingest.Options{
+	opts := ingest.Options{
 		Journal: j, Log: e.shapelog, Registry: e.registry,
 		Shards: e.shards(), ChunkBytes: e.cfg.ChunkBytes,
-		Start: start, Epoch: epoch,
+		Start: start, Epoch: epoch, JournalBudget: e.cfg.JournalBudget,
 		Grace: e.cfg.StallGrace, FlushEvery: flushEvery,
 		Logger:     e.log,
 		OnBoundary: e.noteBoundary,
 		OnRelation: func(oid uint32) { e.db.Invalidate(oid) },
 		OnRemoved:  e.countRemoved,
-	})
+	}
+	if e.chaos != nil {
+		opts.BeforeApply = e.chaos.BeforeApply
+	}
+	in, err := ingest.New(opts)
 	if err != nil {
 		return errors.Join(err, j.Close())
 	}

@@ -44,12 +44,15 @@ var rooms = map[string]room{
 	"snapshot": {ours: []string{"wal", "expr", "shape", "shapelog", "registry", "pgquery", "consume"}, libs: []string{"golang.org/x/sync"}},
 	"ingest":   {ours: []string{"wal", "expr", "shape", "pgoutput", "route", "flush", "consume", "journal", "shapelog", "registry"}},
 
+	// Faults on purpose: it knows shapes and files, not the machinery it hurts.
+	"chaos": {ours: []string{"wal", "shape"}, libs: []string{"github.com/cockroachdb/pebble/v2/vfs"}},
+
 	"engine": {
-		ours: []string{"wal", "expr", "shape", "flush", "consume", "journal", "shapelog", "registry", "pgrepl", "pgquery", "snapshot", "ingest"},
+		ours: []string{"chaos", "wal", "expr", "shape", "flush", "consume", "journal", "shapelog", "registry", "pgrepl", "pgquery", "snapshot", "ingest"},
 		libs: []string{"github.com/cockroachdb/pebble/v2/vfs"},
 	},
 	"api":   {ours: []string{"wal", "expr", "shape", "registry", "shapelog", "snapshot", "consume"}},
-	"admin": {ours: []string{"engine", "wal", "shape"}, libs: []string{"github.com/prometheus/client_golang"}},
+	"admin": {ours: []string{"engine", "chaos", "wal", "shape"}, libs: []string{"github.com/prometheus/client_golang"}},
 
 	// A private Postgres, for spillway dev and for tests.
 	"pgdev":  {},
