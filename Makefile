@@ -6,6 +6,10 @@ GO ?= go
 BIN := bin/spillway
 export CGO_ENABLED ?= 0
 
+# Most tests of a real server wait for it: four of a package at a time keep two
+# cores busy. The time is for one package.
+TESTFLAGS ?= -parallel 4 -timeout 15m
+
 .PHONY: help
 help: ## List the targets
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -29,7 +33,7 @@ node: ## Make sure that Node.js and the official client are installed, for the c
 .PHONY: test
 test: postgres node ## Run every test; installs what they need
 	$(GO) vet ./...
-	$(GO) test -timeout 15m ./...
+	$(GO) test $(TESTFLAGS) ./...
 
 .PHONY: race
 race: postgres ## Run the concurrent rooms under the race detector (needs a C compiler)
@@ -37,11 +41,11 @@ race: postgres ## Run the concurrent rooms under the race detector (needs a C co
 
 .PHONY: sim
 sim: ## Run the simulation with SEED=n (default: random ones for a minute)
-	$(GO) test -count=1 -v -run TestSimulation ./internal/sim -args -seed=$(or $(SEED),0)
+	$(GO) test -count=1 -v -timeout 15m -run TestSimulation ./internal/sim -args -seed=$(or $(SEED),0)
 
 .PHONY: fuzz
 fuzz: ## Fuzz each target for FUZZTIME (default 30s)
-	@sh scripts/fuzz.sh $(or $(FUZZTIME),30s)
+	@GO="$(GO)" sh scripts/fuzz.sh $(or $(FUZZTIME),30s)
 
 .PHONY: bench
 bench: build postgres ## Measure, each figure beside its yardstick of the same run
@@ -53,7 +57,7 @@ lint: ## Run golangci-lint from the tools module
 
 .PHONY: fmt
 fmt: ## Format the code
-	gofmt -w cmd internal
+	gofmt -w bench cmd internal test
 
 .PHONY: clean
 clean: ## Remove what was built and the demo's data

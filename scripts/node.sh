@@ -4,25 +4,46 @@
 set -eu
 cd "$(dirname "$0")/../test/clients"
 
+oldest=18
+
 have_node() {
-  command -v node >/dev/null 2>&1 && command -v npm >/dev/null 2>&1 &&
-    [ "$(node -p 'process.versions.node.split(".")[0]')" -ge 18 ]
+	command -v node >/dev/null 2>&1 && command -v npm >/dev/null 2>&1 &&
+		[ "$(node -p 'process.versions.node.split(".")[0]')" -ge "$oldest" ]
+}
+
+# root CMD…: run as root.
+root() {
+	if [ "$(id -u)" -eq 0 ]; then
+		"$@"
+	elif command -v sudo >/dev/null; then
+		sudo "$@"
+	else
+		echo "node.sh: become root to run: $*" >&2
+		exit 1
+	fi
+}
+
+install() {
+	if command -v brew >/dev/null; then
+		brew install --quiet node
+	elif command -v apt-get >/dev/null; then
+		root apt-get update -qq
+		# Debian's Node.js reads the certificates of the system.
+		root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends nodejs npm ca-certificates
+	elif command -v dnf >/dev/null; then
+		root dnf install -y -q nodejs npm
+	elif command -v apk >/dev/null; then
+		root apk add --quiet nodejs npm
+	fi
 }
 
 if ! have_node; then
-  echo "installing Node.js"
-  if command -v apt-get >/dev/null 2>&1; then
-    sudo=""
-    [ "$(id -u)" = 0 ] || sudo=sudo
-    $sudo apt-get update -qq
-    $sudo env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends nodejs npm
-  elif command -v brew >/dev/null 2>&1; then
-    brew install --quiet node
-  fi
-  have_node || { echo "please install Node.js 18 or newer: https://nodejs.org" >&2; exit 1; }
+	echo "node.sh: no Node.js $oldest or newer found, installing one" >&2
+	install
+	have_node || { echo "node.sh: please install Node.js $oldest or newer: https://nodejs.org" >&2; exit 1; }
 fi
 
-if [ package-lock.json -nt node_modules/.installed ] || [ ! -e node_modules/.installed ]; then
-  npm ci --silent --no-audit --no-fund
-  touch node_modules/.installed
+if [ ! -e node_modules/.installed ] || [ package-lock.json -nt node_modules/.installed ]; then
+	npm ci --loglevel=error --no-audit --no-fund
+	touch node_modules/.installed
 fi

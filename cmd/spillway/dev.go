@@ -33,6 +33,9 @@ func (d *devCmd) Run(ctx context.Context, k *kong.Context) error {
 	own := d.DatabaseURL == ""
 	if own {
 		d.DatabaseURL = "postgresql://postgres@private/postgres" // until it runs
+		if d.LogLevel == "" {
+			d.LogLevel = "warning" // what is printed below says enough
+		}
 	}
 	cfg, log, err := d.config(k)
 	if err != nil {
@@ -55,13 +58,21 @@ func devPrivate(ctx context.Context, cfg engine.Config, log *slog.Logger) (err e
 		return fmt.Errorf("find a place for the private Postgres: %w", err)
 	}
 	fmt.Println("spillway: starting a private Postgres in", dir)
-	pg, err := pgdev.Start(ctx, pgdev.Options{Dir: dir, Log: log, Settings: map[string]string{"wal_level": "logical"}})
+	// A start that is broken off would leave half a cluster behind.
+	pg, err := pgdev.Start(context.WithoutCancel(ctx), pgdev.Options{Dir: dir, Log: log, Settings: map[string]string{
+		"wal_level": "logical",
+		// A demo that slept for long starts again instead of filling the disk.
+		"max_slot_wal_keep_size": "1GB",
+	}})
 	if err != nil {
 		return fmt.Errorf("start a private Postgres: %w", err)
 	}
 	defer func() { err = errors.Join(err, pg.Stop(pgdev.Fast)) }()
 	cfg.DatabaseURL = pg.URL("postgres")
 	if err := demo.Fill(ctx, cfg.DatabaseURL); err != nil {
+		if ctx.Err() != nil {
+			return nil // asked to stop meanwhile
+		}
 		return err
 	}
 	ctx, cancel := context.WithCancel(ctx)

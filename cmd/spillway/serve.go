@@ -41,7 +41,7 @@ func serve(ctx context.Context, cfg engine.Config, log *slog.Logger, started fun
 			return configError{fmt.Errorf("listen for operators (SPILLWAY_ADMIN_ADDR): %w", errors.Join(err, clients.Close()))}
 		}
 	}
-	if cfg.Insecure {
+	if cfg.Insecure && !loopback(clients.Addr()) {
 		log.Warn("SPILLWAY_INSECURE is set: whoever can reach the port can read the database")
 	}
 	e, err := engine.New(cfg, log)
@@ -62,6 +62,12 @@ func serve(ctx context.Context, cfg engine.Config, log *slog.Logger, started fun
 		started(url)
 	}
 	return front.runWith(ctx, e)
+}
+
+// loopback says whether an address is for this machine only.
+func loopback(a net.Addr) bool {
+	tcp, ok := a.(*net.TCPAddr)
+	return ok && tcp.IP.IsLoopback()
 }
 
 // reachable is an address that can be typed into a browser on this machine.

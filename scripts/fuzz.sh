@@ -1,0 +1,35 @@
+#!/bin/sh
+# Fuzzes every target of every package, one after the other, each for the time
+# given (default 30s). A second argument is a pattern of targets' names:
+#
+#   sh scripts/fuzz.sh 10s Decode
+#
+# What a target finds is kept in its package's testdata/fuzz and is a test from
+# then on. All targets run, whatever one of them finds.
+set -eu
+cd "$(dirname "$0")/.."
+time=${1:-30s}
+pattern=${2:-.}
+go=${GO:-go}
+
+# "go test -list" prints the targets of a package and then a line "ok package".
+# Packages without tests have a line of another form.
+targets=$("$go" test -list '^Fuzz' ./internal/... | awk -v pattern="$pattern" '
+	/^Fuzz/ && $1 ~ pattern { names[n++] = $1 }
+	/^ok/ { for (i = 0; i < n; i++) print $2, names[i] }
+	/^(ok|\?)/ { n = 0 }')
+if [ -z "$targets" ]; then
+	echo "fuzz.sh: no target matches $pattern" >&2
+	exit 1
+fi
+
+failed=""
+while read -r package name; do
+	echo "== $package $name"
+	# A few attempts to make a finding smaller: with the default of a minute each
+	# new path through the code costs more than finding it.
+	"$go" test -run '^$' -fuzz "^$name\$" -fuzztime "$time" -fuzzminimizetime 20x "$package" || failed="$failed $name"
+done <<LIST
+$targets
+LIST
+[ -z "$failed" ] || { echo "fuzz.sh: found something:$failed" >&2; exit 1; }
