@@ -133,12 +133,15 @@ func TestLiterals(t *testing.T) {
 		// depend on settings; and what C's strtod and strtol know besides numbers.
 		return strings.HasSuffix(e, "date") || strings.Contains(e, "timestamp") ||
 			strings.Contains(e, "float") && oddFloat.MatchString(e) ||
-			strings.Contains(e, "numeric") && blankExponent.MatchString(e)
+			strings.Contains(e, "numeric") && blankExponent.MatchString(e) ||
+			newNumber.MatchString(e)
 	})
 }
 
 var (
 	oddFloat      = regexp.MustCompile(`(?i)0x|[-+]nan`)
+	// newNumber is what the input of numbers knows from Postgres 16 on.
+	newNumber     = regexp.MustCompile(`(?i)\d_\d|0[xob]`)
 	blankExponent = regexp.MustCompile(`(?i)e\s`)
 )
 
