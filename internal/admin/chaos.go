@@ -70,7 +70,7 @@ func readRequest(body io.Reader) (chaos.Request, error) {
 		}
 	}
 	if err != nil {
-		return req, fmt.Errorf(`the body: %s: send one JSON object such as {"fault":"block","shape":"<handle>","for":"90s"}`,
+		return req, fmt.Errorf(`the body: %s: send one JSON object such as {"fault":"block","shape":"HANDLE","for":"90s"}`,
 			strings.TrimPrefix(err.Error(), "json: "))
 	}
 	return req, nil
