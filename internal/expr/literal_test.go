@@ -139,7 +139,7 @@ func TestLiterals(t *testing.T) {
 }
 
 var (
-	oddFloat      = regexp.MustCompile(`(?i)0x|[-+]nan`)
+	oddFloat = regexp.MustCompile(`(?i)0x|[-+]nan`)
 	// newNumber is what the input of numbers knows from Postgres 16 on.
 	newNumber     = regexp.MustCompile(`(?i)\d_\d|0[xob]`)
 	blankExponent = regexp.MustCompile(`(?i)e\s`)
