@@ -44,6 +44,6 @@ if ! have_node; then
 fi
 
 if [ ! -e node_modules/.installed ] || [ package-lock.json -nt node_modules/.installed ]; then
-	npm ci --loglevel=error --no-audit --no-fund
+	npm ci --loglevel=error --no-audit --no-fund --no-update-notifier
 	touch node_modules/.installed
 fi
