@@ -48,10 +48,12 @@ func serve(ctx context.Context, cfg engine.Config, log *slog.Logger, started fun
 	if err != nil {
 		return err
 	}
+	console := admin.New(e, e.Chaos(), log)
+	defer console.Close()
 	front := newFront(api.New(api.Config{
 		Secret: cfg.Secret, Insecure: cfg.Insecure, LongPollTimeout: cfg.LongPollTimeout,
 		MaxAge: cfg.CacheMaxAge, StaleAge: cfg.CacheStaleAge, Version: version(),
-	}, source{e}, log), admin.New(e, e.Chaos(), log), log)
+	}, source{e}, log), console, log)
 	front.serve(clients, operators)
 	url := "http://" + reachable(clients.Addr())
 	fmt.Printf("spillway: clients on %s\n", url)

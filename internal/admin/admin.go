@@ -12,23 +12,39 @@ import (
 
 	"github.com/spillway-sync/spillway/internal/chaos"
 	"github.com/spillway-sync/spillway/internal/engine"
+	"github.com/spillway-sync/spillway/internal/shape"
 )
 
 // Source is what admin needs of an engine.
 type Source interface {
-	// Status must not wait for anybody.
+	// None of them may wait for anybody.
 	Status() engine.Status
+	// Shapes returns up to limit shapes after the first skip ones, and how many
+	// there are.
+	Shapes(skip, limit int) ([]engine.ShapeInfo, int)
+	Shape(h shape.Handle) (engine.ShapeInfo, bool)
 }
 
-// New returns the handler for operators:
+// Handler answers operators.
+type Handler struct {
+	http.Handler
+	sampler *sampler
+}
+
+// Close ends what the handler does by itself.
+func (h *Handler) Close() { h.sampler.close() }
+
+// New returns the handler for operators. It has to be closed.
 //
+//	/             the console, for people
+//	/shapes/{h}   what is known of one shape, for people
 //	/status       the state as JSON (flush-tracking §4)
 //	/metrics      the same as Prometheus metrics
 //	/healthz      200 as long as the process answers
 //	/readyz       200 when clients are served from a live stream, else 503
 //	/debug/pprof  profiles
 //	/chaos        faults on purpose, if faults is not nil
-func New(src Source, faults *chaos.Faults, log *slog.Logger) http.Handler {
+func New(src Source, faults *chaos.Faults, log *slog.Logger) *Handler {
 	reg := prometheus.NewRegistry()
 	reg.MustRegister(
 		collectors.NewGoCollector(),
@@ -56,7 +72,9 @@ func New(src Source, faults *chaos.Faults, log *slog.Logger) http.Handler {
 	mux.HandleFunc("GET /debug/pprof/profile", pprof.Profile)
 	mux.HandleFunc("GET /debug/pprof/symbol", pprof.Symbol)
 	mux.HandleFunc("GET /debug/pprof/trace", pprof.Trace)
-	return withChaos(mux, faults, log)
+	samples := newSampler(src)
+	(&console{src: src, log: log, sampler: samples}).routes(mux)
+	return &Handler{Handler: withChaos(mux, faults, log), sampler: samples}
 }
 
 func answer(w http.ResponseWriter, log *slog.Logger, code int, v any) {

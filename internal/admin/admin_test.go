@@ -18,7 +18,27 @@ import (
 // given is an engine in the state that a test wants.
 type given engine.Status
 
-func (g given) Status() engine.Status { return engine.Status(g) }
+// stage is a Source that shows it, with shapes.
+type stage struct {
+	status engine.Status
+	shapes []engine.ShapeInfo
+}
+
+func (s stage) Status() engine.Status { return s.status }
+
+func (s stage) Shapes(skip, limit int) ([]engine.ShapeInfo, int) {
+	from := min(skip, len(s.shapes))
+	return s.shapes[from:min(from+limit, len(s.shapes))], len(s.shapes)
+}
+
+func (s stage) Shape(h shape.Handle) (engine.ShapeInfo, bool) {
+	for _, x := range s.shapes {
+		if x.Handle == h {
+			return x, true
+		}
+	}
+	return engine.ShapeInfo{}, false
+}
 
 // busy is a state in which every field has something to say.
 func busy() given {
@@ -41,9 +61,15 @@ func busy() given {
 	return given(st)
 }
 
-func ask(src Source, method, path string) *httptest.ResponseRecorder {
+func ask(st given, method, path string) *httptest.ResponseRecorder {
+	return askOf(stage{status: engine.Status(st)}, method, path)
+}
+
+func askOf(src Source, method, path string) *httptest.ResponseRecorder {
 	w := httptest.NewRecorder()
-	New(src, nil, slog.New(slog.DiscardHandler)).ServeHTTP(w, httptest.NewRequest(method, path, nil))
+	h := New(src, nil, slog.New(slog.DiscardHandler))
+	defer h.Close()
+	h.ServeHTTP(w, httptest.NewRequest(method, path, nil))
 	return w
 }
 
@@ -161,7 +187,8 @@ func TestRoutes(t *testing.T) {
 		"GET /debug/pprof/cmdline":           200,
 		"HEAD /healthz":                      200,
 		"POST /status":                       405,
-		"GET /":                              404,
+		"GET /":                              200,
+		"POST /":                             405,
 		"GET /v1/shape":                      404,
 	} {
 		method, path, _ := strings.Cut(path, " ")

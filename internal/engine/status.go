@@ -2,6 +2,7 @@ package engine
 
 import (
 	"encoding/json"
+	"fmt"
 	"maps"
 	"time"
 
@@ -72,6 +73,17 @@ type Position struct{ wal.LSN }
 
 // MarshalJSON prints the form 0/1A2B3C8.
 func (p Position) MarshalJSON() ([]byte, error) { return json.Marshal(p.LSN.String()) }
+
+// UnmarshalJSON reads the same form, for those who ask a service how it is.
+func (p *Position) UnmarshalJSON(b []byte) error {
+	var s string
+	if err := json.Unmarshal(b, &s); err != nil {
+		return fmt.Errorf("read a position: %w", err)
+	}
+	lsn, err := wal.ParseLSN(s)
+	p.LSN = lsn
+	return err
+}
 
 // HeldBy says who holds the journal's boundary.
 type HeldBy struct {
