@@ -30,8 +30,12 @@ postgres: ## Make sure that a Postgres server (14 or newer) is installed
 node: ## Make sure that Node.js and the official client are installed, for the client tests
 	@sh scripts/node.sh
 
+.PHONY: chromium
+chromium: ## Make sure that Chromium is installed, for the tests of the console
+	@sh scripts/chromium.sh
+
 .PHONY: test
-test: postgres node ## Run every test; installs what they need
+test: postgres node chromium ## Run every test; installs what they need
 	$(GO) vet ./...
 	$(GO) test $(TESTFLAGS) ./...
 

@@ -10,10 +10,24 @@ import (
 const (
 	plotWidth  = 900
 	plotHeight = 160
-	// plotStep is the width of one column in time: a line has 300 points at the
-	// most, and does not tremble as it moves on.
-	plotStep = 3 * time.Second
 )
+
+// scale is a plot's axis of time. A column is fixed in time, so that a line does
+// not tremble as it moves on; there are 300 at the most.
+type scale struct{ span, column time.Duration }
+
+// scales are what is chosen from: a service that has just begun has a minute to
+// show, not a quarter of an hour.
+var scales = []scale{{time.Minute, time.Second}, {5 * time.Minute, time.Second}, {plotSpan, 3 * time.Second}}
+
+func scaleFor(all []moment, now time.Time) scale {
+	for _, s := range scales {
+		if len(all) == 0 || now.Sub(all[0].at) < s.span {
+			return s
+		}
+	}
+	return scales[len(scales)-1]
+}
 
 // plot is one figure over time, drawn.
 type plot struct {
@@ -33,8 +47,9 @@ type plot struct {
 
 // newPlot draws a figure. value returns a negative number where it is not known.
 func newPlot(id, title string, all []moment, now time.Time, value func(moment) int64, budget int64) plot {
-	p := plot{ID: id, Title: title, Now: "not known", From: humanTime(plotSpan)}
-	points := columns(all, now, value)
+	axis := scaleFor(all, now)
+	p := plot{ID: id, Title: title, Now: "not known", From: humanTime(axis.span)}
+	points := axis.columns(all, now, value)
 	most := int64(0)
 	for _, v := range points {
 		most = max(most, v)
@@ -66,15 +81,15 @@ func newPlot(id, title string, all []moment, now time.Time, value func(moment) i
 
 // columns takes the greatest value of each column, -1 where there is none. The
 // last column is that of now.
-func columns(all []moment, now time.Time, value func(moment) int64) []int64 {
-	n := int(plotSpan / plotStep)
+func (a scale) columns(all []moment, now time.Time, value func(moment) int64) []int64 {
+	n := int(a.span / a.column)
 	points := make([]int64, n)
 	for i := range points {
 		points[i] = -1
 	}
-	last := now.UnixNano() / int64(plotStep)
+	last := now.UnixNano() / int64(a.column)
 	for _, s := range all {
-		i := n - 1 - int(last-s.at.UnixNano()/int64(plotStep))
+		i := n - 1 - int(last-s.at.UnixNano()/int64(a.column))
 		if i >= 0 && i < n {
 			points[i] = max(points[i], value(s))
 		}
@@ -114,7 +129,7 @@ func draw(points []int64, top int64) (line, area string) {
 
 // roundUp returns the next number of bytes that is good to read on an axis.
 func roundUp(n int64) int64 {
-	for top := int64(64 << 10); ; top *= 2 {
+	for top := int64(4 << 10); ; top *= 2 {
 		if n <= top {
 			return top
 		}
