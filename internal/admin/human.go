@@ -22,10 +22,10 @@ func humanBytes(n int64) string {
 		v /= 1024
 	}
 	digits := 1
-	if v >= 100 || v == float64(int64(v)) {
+	if v >= 100 {
 		digits = 0
 	}
-	return strconv.FormatFloat(v, 'f', digits, 64) + " " + units[unit:unit+1] + "iB"
+	return strings.TrimSuffix(strconv.FormatFloat(v, 'f', digits, 64), ".0") + " " + units[unit:unit+1] + "iB"
 }
 
 // exact prints all digits, in groups of three.
