@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"time"
 
 	"github.com/alecthomas/kong"
 
@@ -65,15 +66,12 @@ func devPrivate(ctx context.Context, cfg engine.Config, log *slog.Logger) (err e
 		"max_slot_wal_keep_size": "1GB",
 	}})
 	if err != nil {
-		return fmt.Errorf("start a private Postgres: %w", err)
+		return unlessStopped(ctx, fmt.Errorf("start a private Postgres: %w", err))
 	}
 	defer func() { err = errors.Join(err, pg.Stop(pgdev.Fast)) }()
 	cfg.DatabaseURL = pg.URL("postgres")
 	if err := demo.Fill(ctx, cfg.DatabaseURL); err != nil {
-		if ctx.Err() != nil {
-			return nil // asked to stop meanwhile
-		}
-		return err
+		return unlessStopped(ctx, err)
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -87,6 +85,18 @@ func devPrivate(ctx context.Context, cfg engine.Config, log *slog.Logger) (err e
 	})
 	fmt.Println("spillway: its database is", cfg.DatabaseURL)
 	return serve(ctx, cfg, log, func(url string) { hint(url, "issues") })
+}
+
+// unlessStopped is err, or nil if the reason is that we were asked to stop. A
+// Ctrl-C also ends programs that we run; we may see their end before we see the
+// signal.
+func unlessStopped(ctx context.Context, err error) error {
+	select {
+	case <-ctx.Done():
+		return nil
+	case <-time.After(200 * time.Millisecond):
+		return err
+	}
 }
 
 // hint prints what to try first.

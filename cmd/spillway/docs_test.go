@@ -102,6 +102,26 @@ func TestDocumentedMetricsAndLogs(t *testing.T) {
 	}
 }
 
+// Every target of make that a document names exists, and explains itself.
+func TestDocumentedTargets(t *testing.T) {
+	makefile, err := os.ReadFile("../../Makefile")
+	if err != nil {
+		t.Fatal(err)
+	}
+	named := regexp.MustCompile("(?m)(?:`|^    |^\\$ )make ([a-z]+)")
+	for _, doc := range []string{"README.md", "CONTRIBUTING.md", "docs/operating.md", "docs/ARCHITECTURE.md"} {
+		b, err := os.ReadFile("../../" + doc)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, m := range named.FindAllStringSubmatch(string(b), -1) {
+			if !regexp.MustCompile("(?m)^" + m[1] + ":.*## ").Match(makefile) {
+				t.Errorf("%s names make %s, which is not there", doc, m[1])
+			}
+		}
+	}
+}
+
 // code is the source of each room and of this command.
 func code(t *testing.T) map[string]string {
 	t.Helper()
