@@ -2,6 +2,7 @@ package console
 
 import (
 	"bytes"
+	"encoding/json"
 	"fmt"
 	"io"
 	"net/http"
@@ -17,6 +18,7 @@ import (
 	"time"
 
 	"github.com/spillway-sync/spillway/internal/demo"
+	"github.com/spillway-sync/spillway/internal/engine"
 	"github.com/spillway-sync/spillway/internal/pgtest"
 )
 
@@ -218,6 +220,33 @@ func TestWithoutScript(t *testing.T) {
 	p.until("the shape", fmt.Sprintf("document.body && document.body.innerText.includes(%q)", handle))
 	if f := b.complaints(); len(f) > 0 {
 		t.Errorf("the browser complains:\n%s", strings.Join(f, "\n"))
+	}
+}
+
+// The command says what the page says, and its exit code whether all is well.
+func TestStatusCommand(t *testing.T) {
+	s, stop := start(t)
+	addr := strings.TrimPrefix(s.admin, "http://")
+	text, err := exec.Command(binary, "status", "--admin-addr", addr).CombinedOutput()
+	if err != nil || !strings.HasPrefix(string(text), "active\n") || !strings.Contains(string(text), "spillway_slot_console") {
+		t.Errorf("%v\n%s", err, text)
+	}
+	cmd := exec.Command(binary, "status", "--json")
+	cmd.Env = append(os.Environ(), "SPILLWAY_ADMIN_ADDR="+addr)
+	var st engine.Status
+	if text, err = cmd.Output(); err != nil || json.Unmarshal(text, &st) != nil || st.Health != engine.HealthActive || st.Positions.Journaled.LSN == 0 {
+		t.Errorf("%v\n%s", err, text)
+	}
+	// What answers there, but is no Spillway.
+	text, _ = exec.Command(binary, "status", "--admin-addr", strings.TrimPrefix(s.clients, "http://")).CombinedOutput()
+	if !strings.Contains(string(text), "404 Not Found") {
+		t.Errorf("of another server it says %s", text)
+	}
+	stop()
+	cmd = exec.Command(binary, "status", "--admin-addr", addr)
+	text, _ = cmd.CombinedOutput()
+	if cmd.ProcessState.ExitCode() != 1 || !strings.Contains(string(text), addr) || !strings.Contains(string(text), "SPILLWAY_ADMIN_ADDR") {
+		t.Errorf("of a service that is gone: exit code %d, %s", cmd.ProcessState.ExitCode(), text)
 	}
 }
 
