@@ -145,6 +145,9 @@ func watchAcks(t *testing.T, db *pgtest.DB, sql string) *acks {
 			}
 			took, err := a.once(conn, sql)
 			if err != nil {
+				if t.Context().Err() != nil {
+					return // the test has ended by itself
+				}
 				t.Errorf("watch confirmed_flush_lsn: %v", err)
 				return
 			}

@@ -1,0 +1,139 @@
+package e2e
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/url"
+	"sync"
+	"testing"
+)
+
+// wire is a way to Postgres that can go silent: connections stay open, nothing
+// comes through in either direction, and nobody is told.
+type wire struct {
+	target string
+	l      net.Listener
+
+	mu     sync.Mutex
+	silent chan struct{} // closed while the wire is cut
+	mended chan struct{} // closed while it is not
+	conns  []net.Conn
+}
+
+func newWire(t *testing.T, port int) *wire {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	w := &wire{target: fmt.Sprintf("127.0.0.1:%d", port), l: l, silent: make(chan struct{}), mended: make(chan struct{})}
+	close(w.mended)
+	var all sync.WaitGroup
+	t.Cleanup(func() {
+		if err := l.Close(); err != nil {
+			t.Error(err)
+		}
+		w.mend()
+		w.mu.Lock()
+		for _, c := range w.conns {
+			_ = c.Close() // most have ended
+		}
+		w.mu.Unlock()
+		all.Wait()
+	})
+	all.Go(func() {
+		for {
+			c, err := l.Accept()
+			if errors.Is(err, net.ErrClosed) {
+				return
+			}
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			all.Go(func() { w.carry(c) })
+		}
+	})
+	return w
+}
+
+// url is a database's URL by way of the wire.
+func (w *wire) url(t *testing.T, dbURL string) string {
+	t.Helper()
+	u, err := url.Parse(dbURL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	u.Host = w.l.Addr().String()
+	return u.String()
+}
+
+// cut silences the wire; what is connected then stays dead for ever.
+func (w *wire) cut() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	close(w.silent)
+	w.mended = make(chan struct{})
+}
+
+// mend lets new connections through, and those that were asked for meanwhile.
+func (w *wire) mend() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	select {
+	case <-w.mended:
+	default:
+		w.silent = make(chan struct{})
+		close(w.mended)
+	}
+}
+
+func (w *wire) carry(client net.Conn) {
+	w.mu.Lock()
+	mended := w.mended
+	w.conns = append(w.conns, client)
+	w.mu.Unlock()
+	<-mended // a connection that is asked for meanwhile comes about later
+	w.mu.Lock()
+	silent := w.silent
+	w.mu.Unlock()
+	server, err := net.Dial("tcp", w.target)
+	if err != nil {
+		_ = client.Close() // as the server would
+		return
+	}
+	w.mu.Lock()
+	w.conns = append(w.conns, server)
+	w.mu.Unlock()
+	var both sync.WaitGroup
+	pass := func(to, from net.Conn) {
+		_, err := io.Copy(to, &hushed{from, silent})
+		if errors.Is(err, errSilent) {
+			return // no FIN
+		}
+		_, _ = to.Close(), from.Close()
+	}
+	both.Go(func() { pass(server, client) })
+	both.Go(func() { pass(client, server) })
+	both.Wait()
+}
+
+var errSilent = errors.New("the wire is silent")
+
+// hushed reads until the wire is cut.
+type hushed struct {
+	net.Conn
+	silent <-chan struct{}
+}
+
+func (h *hushed) Read(b []byte) (int, error) {
+	n, err := h.Conn.Read(b)
+	select {
+	case <-h.silent:
+		return 0, errSilent
+	default:
+		return n, err
+	}
+}
