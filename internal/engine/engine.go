@@ -174,11 +174,19 @@ func (e *Engine) openStream() error {
 }
 
 func (e *Engine) journalEvents() journal.Events {
+	told := false // both are called by the journal's writer
 	return journal.Events{
 		Full: func(err error) {
+			if told {
+				return // it tries again every second
+			}
+			told = true
 			e.log.Error("the journal's disk is full: intake stops, what is there is served; it goes on by itself once there is space", "err", err)
 		},
-		Resumed: func() { e.log.Info("the journal's disk has space again: intake goes on") },
+		Resumed: func() {
+			told = false
+			e.log.Info("the journal's disk has space again: intake goes on")
+		},
 		Torn: func(path string, offset, bytes int64) {
 			e.log.Info("left out what a crash did not finish writing", "file", path, "offset", offset, "bytes", bytes)
 		},
