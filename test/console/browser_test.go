@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -143,6 +144,14 @@ func (b *browser) complaints() []string {
 // call asks the browser, or one of its pages if session is not empty.
 func (b *browser) call(session, method string, params any, result any) {
 	b.t.Helper()
+	if refusal := b.try(session, method, params, result); refusal != "" {
+		b.t.Fatalf("%s: %s", method, refusal)
+	}
+}
+
+// try is call, but returns why the browser refuses.
+func (b *browser) try(session, method string, params any, result any) (refusal string) {
+	b.t.Helper()
 	c := make(chan answer, 1)
 	b.mu.Lock()
 	if b.ended {
@@ -173,7 +182,7 @@ func (b *browser) call(session, method string, params any, result any) {
 			b.t.Fatalf("Chromium ended at %s", method)
 		}
 		if a.Error != nil {
-			b.t.Fatalf("%s: %s", method, a.Error.Message)
+			return a.Error.Message
 		}
 		if result != nil {
 			if err := json.Unmarshal(a.Result, result); err != nil {
@@ -183,6 +192,7 @@ func (b *browser) call(session, method string, params any, result any) {
 	case <-time.After(answerTime):
 		b.t.Fatalf("Chromium does not answer %s", method)
 	}
+	return ""
 }
 
 // page is one tab.
@@ -232,7 +242,8 @@ func (p *page) look(v view) {
 	p.call("Emulation.setEmulatedMedia", map[string]any{"features": []map[string]string{{"name": "prefers-color-scheme", "value": v.scheme}}}, nil)
 }
 
-// eval returns the value of an expression in the page.
+// eval returns the value of an expression in the page, nil if the page is just
+// being left for another.
 func (p *page) eval(expression string) any {
 	p.b.t.Helper()
 	var r struct {
@@ -246,7 +257,13 @@ func (p *page) eval(expression string) any {
 			} `json:"exception"`
 		} `json:"exceptionDetails"`
 	}
-	p.call("Runtime.evaluate", map[string]any{"expression": expression, "returnByValue": true, "awaitPromise": true}, &r)
+	refusal := p.b.try(p.session, "Runtime.evaluate", map[string]any{"expression": expression, "returnByValue": true, "awaitPromise": true}, &r)
+	if strings.Contains(refusal, "context") || strings.Contains(refusal, "navigated") {
+		return nil
+	}
+	if refusal != "" {
+		p.b.t.Fatalf("%s: %s", expression, refusal)
+	}
 	if r.Exception != nil {
 		p.b.t.Fatalf("%s: %s %s", expression, r.Exception.Text, r.Exception.Exception.Description)
 	}
