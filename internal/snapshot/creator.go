@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"runtime/debug"
 	"sync"
 	"time"
 
@@ -92,7 +93,7 @@ func (c *Creator) Create(def *shape.Def) (*registry.Shape, error) {
 func (c *Creator) job(ctx context.Context, sp *registry.Shape) {
 	log := c.opts.Logger.With("handle", sp.Handle(), "table", sp.Def().Table.Name)
 	began := time.Now()
-	rows, err := c.make(ctx, sp)
+	rows, err := c.guarded(ctx, sp)
 	if err == nil {
 		log.Info("shape created", "rows", rows, "took", time.Since(began))
 		return
@@ -110,6 +111,37 @@ func (c *Creator) job(ctx context.Context, sp *registry.Shape) {
 		reason = shape.ReasonSchema
 	}
 	c.opts.Stream.Remove(sp, reason, err.Error())
+}
+
+// guarded is make with what is around it: a shape that is removed is not worked
+// on any longer, which may be waiting without a limit, and a panic over its rows
+// is the end of this shape and not of the service.
+func (c *Creator) guarded(ctx context.Context, sp *registry.Shape) (rows int, err error) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	var watch sync.WaitGroup
+	watch.Go(func() {
+		for ctx.Err() == nil {
+			changed := sp.Changed()
+			if _, gone := sp.Removed(); gone {
+				cancel(registry.ErrRemoved)
+			}
+			select {
+			case <-changed:
+			case <-ctx.Done():
+			}
+		}
+	})
+	defer watch.Wait()
+	defer cancel(nil)
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("panic: %v\n%s", p, debug.Stack())
+		}
+		if _, gone := sp.Removed(); gone && err != nil {
+			err = registry.ErrRemoved
+		}
+	}()
+	return c.make(ctx, sp)
 }
 
 func (c *Creator) make(ctx context.Context, sp *registry.Shape) (rows int, err error) {

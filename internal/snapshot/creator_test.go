@@ -1,0 +1,132 @@
+package snapshot
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"testing"
+	"time"
+
+	"github.com/cockroachdb/pebble/v2/vfs"
+
+	"github.com/spillway-sync/spillway/internal/expr"
+	"github.com/spillway-sync/spillway/internal/registry"
+	"github.com/spillway-sync/spillway/internal/shape"
+	"github.com/spillway-sync/spillway/internal/shapelog"
+	"github.com/spillway-sync/spillway/internal/wal"
+)
+
+// place is a Stream and a Database that does what a test says at the wait for
+// writers.
+type place struct {
+	reg     *registry.Registry
+	writers func(ctx context.Context) error
+	removed chan shape.Reason
+}
+
+func (p *place) Routed() wal.LSN                                      { return 1 }
+func (p *place) Pin(context.Context, shape.ID) error                  { return nil }
+func (p *place) Publish(context.Context, *shape.Table) error          { return nil }
+func (p *place) Explain(err error) error                              { return err }
+func (p *place) Join(context.Context, *registry.Shape, wal.LSN) error { return nil }
+
+func (p *place) Remove(sp *registry.Shape, reason shape.Reason, _ string) { p.removed <- reason }
+
+func (p *place) WritersGone(ctx context.Context, _ *shape.Table) (wal.LSN, error) {
+	return 1, p.writers(ctx)
+}
+
+func (p *place) Snapshot(_ context.Context, _ *shape.Def, onStart func(wal.Snapshot) error, _ func(wal.Tuple) error) error {
+	return onStart(wal.Snapshot{Xmin: 1, Xmax: 1, Until: 1})
+}
+
+func newPlace(t *testing.T, writers func(context.Context) error) (*place, *Creator) {
+	t.Helper()
+	fs := vfs.NewMem()
+	log, err := shapelog.Open(shapelog.Options{FS: fs, Dir: "data"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	reg, err := registry.Open(registry.Options{FS: fs, Dir: "data/catalogue", Log: log})
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := &place{reg: reg, writers: writers, removed: make(chan shape.Reason, 1)}
+	c := New(Options{Registry: reg, Log: log, Stream: p, Database: p, Workers: 1, ChunkBytes: 1 << 20, Logger: slog.New(slog.DiscardHandler)})
+	t.Cleanup(func() {
+		c.Close()
+		if err := errors.Join(reg.Close(), log.Close()); err != nil {
+			t.Error(err)
+		}
+	})
+	return p, c
+}
+
+func definition(t *testing.T, name string) *shape.Def {
+	t.Helper()
+	id := expr.Column{Name: "id", Type: expr.Type{OID: 23, Name: "int4", Base: 23}, Bytewise: true, Deterministic: true}
+	def, err := shape.BuildDef(&shape.Table{
+		OID: 16400, Schema: "public", Name: name, Kind: 'r', Identity: 'f', PK: []int{0},
+		Columns: []shape.Column{{Column: id, Num: 1, TypMod: -1, SchemaType: "int4"}},
+	}, shape.Params{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return def
+}
+
+func ready(t *testing.T, sp *registry.Shape) {
+	t.Helper()
+	select {
+	case <-sp.Ready():
+	case <-time.After(10 * time.Second):
+		t.Fatalf("nothing becomes of shape %s", sp.Handle())
+	}
+}
+
+// A shape that waits without a limit and is removed gives its place to the next.
+func TestRemovedWhileWaiting(t *testing.T) {
+	waiting := make(chan struct{}, 1)
+	calls := 0 // there is one worker
+	p, c := newPlace(t, func(ctx context.Context) error {
+		if calls++; calls > 1 {
+			return nil
+		}
+		waiting <- struct{}{}
+		<-ctx.Done()
+		return ctx.Err()
+	})
+	first, err := c.Create(definition(t, "first"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	<-waiting
+	if err := p.reg.Remove(first, shape.ReasonBudget); err != nil {
+		t.Fatal(err)
+	}
+	ready(t, first)
+	second, err := c.Create(definition(t, "second"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	ready(t, second)
+	if err := second.SnapshotErr(); err != nil {
+		t.Error(err)
+	}
+}
+
+// A panic is the end of the shape it is about.
+func TestPanicOverRows(t *testing.T) {
+	p, c := newPlace(t, func(context.Context) error { panic("a row like no other") })
+	sp, err := c.Create(definition(t, "first"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	ready(t, sp)
+	if sp.SnapshotErr() == nil {
+		t.Error("the shape did not fail")
+	}
+	if reason := <-p.removed; reason != shape.ReasonSnapshot {
+		t.Errorf("removed because of %q", reason)
+	}
+}
