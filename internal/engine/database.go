@@ -14,7 +14,7 @@ import (
 type database struct{ e *Engine }
 
 func (d database) Publish(ctx context.Context, t *shape.Table) error {
-	return d.e.db.Publish(ctx, d.e.cfg.Publication(), t)
+	return d.renewed(t, d.e.db.Publish(ctx, d.e.cfg.Publication(), t))
 }
 
 func (d database) WritersGone(ctx context.Context, t *shape.Table) (wal.LSN, error) {
@@ -25,7 +25,17 @@ func (d database) Snapshot(ctx context.Context, def *shape.Def, onStart func(wal
 	if err := d.e.chaos.BeforeSnapshot(ctx); err != nil {
 		return err
 	}
-	return d.e.db.Snapshot(ctx, def, onStart, onRow)
+	return d.renewed(def.Table, d.e.db.Snapshot(ctx, def, onStart, onRow))
+}
+
+// renewed makes the next request look the table up again if err says that it has
+// changed: the stream may never tell, and the client, who is sent to start again,
+// would be given the same definition for ever.
+func (d database) renewed(t *shape.Table, err error) error {
+	if errors.Is(err, pgquery.ErrSchemaChanged) {
+		d.e.db.Invalidate(t.OID)
+	}
+	return err
 }
 
 // Explain says what a client is told about a snapshot that failed.

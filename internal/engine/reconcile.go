@@ -65,6 +65,7 @@ func (e *Engine) reconcile(ctx context.Context, seen map[uint32]pgquery.Fingerpr
 			byTable[oid] = append(byTable[oid], sp)
 		}
 	}
+	e.db.InvalidateOthers(func(oid uint32) bool { return byTable[oid] != nil })
 	if len(byTable) == 0 {
 		return nil
 	}

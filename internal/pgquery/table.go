@@ -70,6 +70,19 @@ func (db *DB) Invalidate(oid uint32) {
 	}
 }
 
+// InvalidateOthers is Invalidate for all tables but those that are watched: the
+// stream may never speak of a table that no shape is on.
+func (db *DB) InvalidateOthers(watched func(oid uint32) bool) {
+	db.tables.mu.Lock()
+	defer db.tables.mu.Unlock()
+	db.tables.changes++
+	for _, e := range db.tables.entries {
+		if !watched(e.table.OID) {
+			e.stale = true
+		}
+	}
+}
+
 // Table describes an ordinary or partitioned table, by its exact names. The
 // pointer is the same as long as nothing about the table changes.
 func (db *DB) Table(ctx context.Context, schema, name string) (*shape.Table, error) {
