@@ -123,13 +123,22 @@ func (e *Engine) Status() Status {
 	e.mu.Unlock()
 
 	stream := e.stream.Load()
-	in, j := stream.ingest.Status(), stream.journal.Stats()
+	// They move while they are read: from the lowest to the highest, so that they
+	// are in order as shown.
 	p := &st.Positions
-	if s := e.session.Load(); s != nil {
-		at := s.Positions()
-		p.Received.LSN, p.Acked.LSN = at.Received, at.Acked
+	p.Trimmed.LSN = stream.journal.Stats().Oldest
+	in := stream.ingest.Status()
+	s := e.session.Load()
+	if s != nil {
+		p.Acked.LSN = s.Positions().Acked
 	}
-	p.Journaled.LSN, p.Trimmed.LSN = j.Synced, j.Oldest
+	j := stream.journal.Stats()
+	p.Journaled.LSN = j.Synced
+	// What is in the journal was received, if not in this session.
+	p.Received.LSN = j.Synced
+	if s != nil {
+		p.Received.LSN = max(p.Received.LSN, s.Positions().Received)
+	}
 	p.Routed.LSN, p.Applied.LSN, p.Durable.LSN = in.Routed, in.Applied, in.Boundary
 
 	st.Journal.Bytes, st.Journal.BudgetBytes = j.Bytes, e.cfg.JournalBudget

@@ -36,19 +36,20 @@ type Ghost struct {
 
 // Status reads the present figures.
 func (in *Ingest) Status() Status {
+	// The lowest first: they move while they are read.
 	st := Status{
-		Routed:   in.Routed(),
 		Boundary: in.Boundary(),
 		Ghosts:   in.ghosts.list(),
 	}
 	st.Stalls, st.StallsTotal = in.watchdog.stalls()
-	st.Applied = st.Routed
+	st.Applied = wal.LSN(in.shards[0].applied.Load())
 	for _, sh := range in.shards {
 		st.Applied = min(st.Applied, wal.LSN(sh.applied.Load()))
 		if sh.behind.Load() {
 			st.Lagging++
 		}
 	}
+	st.Routed = max(in.Routed(), st.Applied)
 	if h := in.holder.Load(); h != nil {
 		st.Held, st.HeldBy, st.HeldFrom = true, h.id, h.from
 	}
