@@ -75,6 +75,11 @@ func (e *Engine) discontinuity(info pgrepl.Info, slot pgrepl.SlotState) string {
 			return why
 		}
 	}
+	if end := e.position(); info.XLogPos < end {
+		// It sends what it has flushed, and never loses that: this is a copy from
+		// before. It would leave out what it writes up to where we are.
+		return fmt.Sprintf("the server's log ends at %s, before the journal's end %s", info.XLogPos, end)
+	}
 	if end := e.position(); slot.ConfirmedFlush > end && !fresh {
 		return fmt.Sprintf("the slot was advanced to %s, beyond the journal's end %s", slot.ConfirmedFlush, end)
 	}
@@ -114,12 +119,16 @@ func (e *Engine) startOver(ctx context.Context, why string) error {
 		all = append(all, sp)
 	}
 	for _, sp := range all {
+		if ctx.Err() != nil {
+			return ctx.Err() // many removals take long; the next start comes here again
+		}
 		if err := e.registry.Remove(sp, shape.ReasonContinuity); err != nil {
 			return &storageError{err}
 		}
 		e.countRemoved(shape.ReasonContinuity)
 	}
 	st.replaced.Store(true)
+	e.session.Store(nil) // its positions are not those of the new journal
 	st.cancel()
 	<-st.ended
 	if st.err != nil {
@@ -128,16 +137,24 @@ func (e *Engine) startOver(ctx context.Context, why string) error {
 	if err := st.journal.Close(); err != nil {
 		return &storageError{err}
 	}
-	if err := os.RemoveAll(e.path("journal")); err != nil {
-		return &storageError{fmt.Errorf("remove the old journal: %w", err)}
-	}
+	// The boundary goes first: left behind without its journal, it would be taken
+	// for a position of the new one, and what lies below it would be left out.
 	if err := e.registry.SetFact(factBoundary, nil, true); err != nil {
 		return &storageError{err}
+	}
+	if err := os.RemoveAll(e.path("journal")); err != nil {
+		return &storageError{fmt.Errorf("remove the old journal: %w", err)}
 	}
 	if err := e.openStream(); err != nil {
 		return &storageError{err}
 	}
 	e.startStream(ctx)
 	close(st.next)
+	// Whoever was let in while we were active may have made a shape meanwhile. It
+	// may have asked the old stream to pin or to remove it: nobody was left to do so.
+	now := e.stream.Load().ingest
+	for sp := range e.registry.All() {
+		now.Remove(sp, shape.ReasonContinuity, why)
+	}
 	return nil
 }
