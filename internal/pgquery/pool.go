@@ -170,11 +170,14 @@ func (p *pool) close() {
 	idle := p.idle
 	p.idle, p.closed = nil, true
 	p.mu.Unlock()
+	// All at once: if the server is silent each takes its time.
+	var all sync.WaitGroup
 	for _, i := range idle {
 		if i.timer.Stop() {
-			shut(i.conn)
+			all.Go(func() { shut(i.conn) })
 		}
 	}
+	all.Wait()
 	for range cap(p.slots) {
 		p.slots <- struct{}{}
 	}
