@@ -18,6 +18,7 @@ import (
 type Stall struct {
 	Shard   int
 	Shape   shape.ID      // whose consumer was running
+	Handle  shape.Handle  // of Shape; it tells who that was when the shape has gone
 	At      wal.LSN       // the shard's position
 	For     time.Duration // observed time without progress
 	Queued  int           // messages in its mailbox
@@ -117,6 +118,9 @@ func (d *watchdog) look(n int, observed time.Duration) {
 }
 
 func (d *watchdog) record(s Stall) {
+	if sp := d.in.opts.Registry.ByID(s.Shape); sp != nil {
+		s.Handle = sp.Handle()
+	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.total++
