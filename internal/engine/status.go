@@ -164,7 +164,7 @@ func (e *Engine) Status() Status {
 	st.StallsTotal = in.StallsTotal
 	for _, s := range in.Stalls {
 		st.Stalled = append(st.Stalled, Stalled{
-			Handle: e.handleOf(s.Shape), Shard: s.Shard, Cause: s.Cause, At: Position{s.At},
+			Handle: s.Handle, Shard: s.Shard, Cause: s.Cause, At: Position{s.At},
 			Seconds: s.For.Seconds(), Queued: s.Queued, Strikes: s.Strikes, When: s.When, Stack: s.Stack,
 		})
 	}

@@ -155,6 +155,7 @@ func TestStuckConsumer(t *testing.T) {
 				return nil
 			})
 			s.ghosts(3)
+			c.found(5, "no progress", stack) // the evidence outlives the shape
 			w.quiet(func() {
 				c.well("after the third strike")
 				c.recovers("after the third strike", 1)
