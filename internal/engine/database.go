@@ -3,6 +3,7 @@ package engine
 import (
 	"context"
 	"errors"
+	"time"
 
 	"github.com/spillway-sync/spillway/internal/pgquery"
 	"github.com/spillway-sync/spillway/internal/shape"
@@ -17,8 +18,8 @@ func (d database) Publish(ctx context.Context, t *shape.Table) error {
 	return d.renewed(t, d.e.db.Publish(ctx, d.e.cfg.Publication(), t))
 }
 
-func (d database) WritersGone(ctx context.Context, t *shape.Table) (wal.LSN, error) {
-	return d.e.db.WritersGone(ctx, t)
+func (d database) WritersGone(ctx context.Context, t *shape.Table, pause func(context.Context, time.Duration) error) (wal.LSN, error) {
+	return d.e.db.WritersGone(ctx, t, pause)
 }
 
 func (d database) Snapshot(ctx context.Context, def *shape.Def, onStart func(wal.Snapshot) error, onRow func(wal.Tuple) error) error {

@@ -64,7 +64,7 @@ func eventually(t testing.TB, what string, cond func() bool) {
 	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
 	defer cancel()
 	for !cond() {
-		if pause(ctx, 5*time.Millisecond) != nil {
+		if sleep(ctx, 5*time.Millisecond) != nil {
 			t.Fatal("waited in vain: " + what)
 		}
 	}

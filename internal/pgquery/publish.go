@@ -57,7 +57,7 @@ func (db *DB) publish(ctx context.Context, publication string, t *shape.Table) e
 		case hasCode(last, "57014") && ctx.Err() == nil: // the statement's limit
 			last = &Error{Kind: ErrLockTimeout, Text: textLock, Err: last}
 		case errors.Is(last, ErrLockTimeout):
-			if err := pause(ctx, min(try, time.Until(deadline))); err != nil {
+			if err := sleep(ctx, min(try, time.Until(deadline))); err != nil {
 				return err
 			}
 		case hasCode(last, "42710"): // somebody else added it meanwhile
@@ -92,7 +92,7 @@ func (p *plan) sql(publication string, lock time.Duration) string {
 	return b.String()
 }
 
-func pause(ctx context.Context, d time.Duration) error {
+func sleep(ctx context.Context, d time.Duration) error {
 	timer := time.NewTimer(d)
 	defer timer.Stop()
 	select {

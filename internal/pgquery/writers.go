@@ -50,15 +50,21 @@ type holder struct {
 // and of these transactions the lock that each holds on its own id. Locks are
 // kept until a transaction has become visible, also if it is prepared or waits
 // for a synchronous standby. Without an id it has not written anything yet.
-func (db *DB) WritersGone(ctx context.Context, t *shape.Table) (wal.LSN, error) {
-	p, err := db.writersGone(ctx, t)
+//
+// The wait has no limit. Between two looks pause is called, so that a caller can
+// let others go ahead; nil just waits.
+func (db *DB) WritersGone(ctx context.Context, t *shape.Table, pause func(context.Context, time.Duration) error) (wal.LSN, error) {
+	if pause == nil {
+		pause = sleep
+	}
+	p, err := db.writersGone(ctx, t, pause)
 	if err != nil {
 		return 0, fmt.Errorf("wait for the writers of %s: %w", relation(t.Schema, t.Name), err)
 	}
 	return p, nil
 }
 
-func (db *DB) writersGone(ctx context.Context, t *shape.Table) (p wal.LSN, err error) {
+func (db *DB) writersGone(ctx context.Context, t *shape.Table, pause func(context.Context, time.Duration) error) (p wal.LSN, err error) {
 	var waiting []holder
 	err = db.look(ctx, func(tx pgx.Tx) error {
 		// First P, in a statement of its own: the list must not be older.

@@ -38,7 +38,7 @@ type gone struct {
 func startGone(t *testing.T, db *DB, tab *shape.Table) *gone {
 	g := &gone{done: make(chan error, 1)}
 	go func() {
-		lsn, err := db.WritersGone(t.Context(), tab)
+		lsn, err := db.WritersGone(t.Context(), tab, nil)
 		g.lsn = lsn
 		g.done <- err
 	}()
@@ -210,7 +210,7 @@ func TestWritersGoneGivesUp(t *testing.T) {
 	session(t, pg, "begin; insert into t values (1)")
 	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 	defer cancel()
-	if _, err := db.WritersGone(ctx, tab); !errors.Is(err, context.DeadlineExceeded) {
+	if _, err := db.WritersGone(ctx, tab, nil); !errors.Is(err, context.DeadlineExceeded) {
 		t.Error(err)
 	}
 }

@@ -50,7 +50,7 @@ func (d *Database) Publish(_ context.Context, t *shape.Table) error {
 }
 
 // WritersGone implements snapshot.Database.
-func (d *Database) WritersGone(ctx context.Context, t *shape.Table) (wal.LSN, error) {
+func (d *Database) WritersGone(ctx context.Context, t *shape.Table, _ func(context.Context, time.Duration) error) (wal.LSN, error) {
 	d.pause()
 	p := d.PG
 	m := p.tableOf(t)

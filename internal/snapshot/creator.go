@@ -33,8 +33,9 @@ type Database interface {
 	// Publish puts the table into the publication with full replica identity.
 	Publish(ctx context.Context, t *shape.Table) error
 	// WritersGone returns the present end of the log after waiting for all who
-	// may have written to the table before it.
-	WritersGone(ctx context.Context, t *shape.Table) (wal.LSN, error)
+	// may have written to the table before it. It looks from time to time and
+	// calls pause in between.
+	WritersGone(ctx context.Context, t *shape.Table, pause func(context.Context, time.Duration) error) (wal.LSN, error)
 	// Snapshot calls onStart once with what the snapshot sees, then onRow for
 	// each row; a row is valid during the call only.
 	Snapshot(ctx context.Context, def *shape.Def, onStart func(wal.Snapshot) error, onRow func(wal.Tuple) error) error
@@ -149,16 +150,43 @@ func (c *Creator) make(ctx context.Context, sp *registry.Shape) (rows int, err e
 	if err := c.opts.Stream.Pin(ctx, sp.ID()); err != nil {
 		return 0, fmt.Errorf("pin the stream: %w", err)
 	}
-	select {
-	case c.slots <- struct{}{}:
-		defer func() { <-c.slots }()
-	case <-ctx.Done():
-		return 0, ctx.Err()
+	held := false
+	take := func() error {
+		select {
+		case c.slots <- struct{}{}:
+			held = true
+			return nil
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	give := func() {
+		if held {
+			<-c.slots
+			held = false
+		}
+	}
+	defer give()
+	if err := take(); err != nil {
+		return 0, err
+	}
+	// A transaction may stay open for hours: the shapes of its table wait for it,
+	// and those of other tables must not.
+	pause := func(ctx context.Context, d time.Duration) error {
+		give()
+		timer := time.NewTimer(d)
+		defer timer.Stop()
+		select {
+		case <-timer.C:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+		return take()
 	}
 	if err := c.opts.Database.Publish(ctx, def.Table); err != nil {
 		return 0, fmt.Errorf("publish the table: %w", err)
 	}
-	from, err := c.opts.Database.WritersGone(ctx, def.Table)
+	from, err := c.opts.Database.WritersGone(ctx, def.Table, pause)
 	if err != nil {
 		return 0, fmt.Errorf("wait for writers: %w", err)
 	}

@@ -16,11 +16,13 @@ import (
 	"github.com/spillway-sync/spillway/internal/wal"
 )
 
+type pause = func(context.Context, time.Duration) error
+
 // place is a Stream and a Database that does what a test says at the wait for
 // writers.
 type place struct {
 	reg     *registry.Registry
-	writers func(ctx context.Context) error
+	writers func(context.Context, pause) error
 	removed chan shape.Reason
 }
 
@@ -32,15 +34,15 @@ func (p *place) Join(context.Context, *registry.Shape, wal.LSN) error { return n
 
 func (p *place) Remove(sp *registry.Shape, reason shape.Reason, _ string) { p.removed <- reason }
 
-func (p *place) WritersGone(ctx context.Context, _ *shape.Table) (wal.LSN, error) {
-	return 1, p.writers(ctx)
+func (p *place) WritersGone(ctx context.Context, _ *shape.Table, again pause) (wal.LSN, error) {
+	return 1, p.writers(ctx, again)
 }
 
 func (p *place) Snapshot(_ context.Context, _ *shape.Def, onStart func(wal.Snapshot) error, _ func(wal.Tuple) error) error {
 	return onStart(wal.Snapshot{Xmin: 1, Xmax: 1, Until: 1})
 }
 
-func newPlace(t *testing.T, writers func(context.Context) error) (*place, *Creator) {
+func newPlace(t *testing.T, writers func(context.Context, pause) error) (*place, *Creator) {
 	t.Helper()
 	fs := vfs.NewMem()
 	log, err := shapelog.Open(shapelog.Options{FS: fs, Dir: "data"})
@@ -88,7 +90,7 @@ func ready(t *testing.T, sp *registry.Shape) {
 func TestRemovedWhileWaiting(t *testing.T) {
 	waiting := make(chan struct{}, 1)
 	calls := 0 // there is one worker
-	p, c := newPlace(t, func(ctx context.Context) error {
+	p, c := newPlace(t, func(ctx context.Context, _ pause) error {
 		if calls++; calls > 1 {
 			return nil
 		}
@@ -117,7 +119,7 @@ func TestRemovedWhileWaiting(t *testing.T) {
 
 // A panic is the end of the shape it is about.
 func TestPanicOverRows(t *testing.T) {
-	p, c := newPlace(t, func(context.Context) error { panic("a row like no other") })
+	p, c := newPlace(t, func(context.Context, pause) error { panic("a row like no other") })
 	sp, err := c.Create(definition(t, "first"))
 	if err != nil {
 		t.Fatal(err)
@@ -128,5 +130,44 @@ func TestPanicOverRows(t *testing.T) {
 	}
 	if reason := <-p.removed; reason != shape.ReasonSnapshot {
 		t.Errorf("removed because of %q", reason)
+	}
+}
+
+// A shape that waits for writers does not hold up those of other tables.
+func TestWaitingLetsOthersGo(t *testing.T) {
+	waiting, over := make(chan struct{}, 1), make(chan struct{})
+	calls := 0 // there is one worker
+	_, c := newPlace(t, func(ctx context.Context, pause pause) error {
+		if calls++; calls > 1 {
+			return nil
+		}
+		waiting <- struct{}{}
+		for {
+			if err := pause(ctx, time.Millisecond); err != nil {
+				return err
+			}
+			select {
+			case <-over:
+				return nil
+			default:
+			}
+		}
+	})
+	first, err := c.Create(definition(t, "first"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	<-waiting
+	second, err := c.Create(definition(t, "second"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	ready(t, second)
+	close(over)
+	ready(t, first)
+	for _, sp := range []*registry.Shape{first, second} {
+		if err := sp.SnapshotErr(); err != nil {
+			t.Error(err)
+		}
 	}
 }
