@@ -43,8 +43,9 @@ type Options struct {
 	FS  vfs.FS // vfs.Default
 	Dir string
 
-	// SegmentBytes is the size from which a segment gets no further frame; it
-	// exceeds it by less than one frame.
+	// SegmentBytes is the size from which a segment gets no further frame, or a
+	// quarter more if the next one would begin inside a transaction; it exceeds
+	// that by less than one frame.
 	SegmentBytes int64
 	// QueueBytes bounds the memory of frames that are not yet fsynced. A single
 	// frame may be larger.

@@ -94,13 +94,14 @@ func (j *Journal) forget(n int) {
 // same bytes when it is tried again.
 func (j *Journal) commit(split bool) (int, error) {
 	w := &j.w
-	begin := w.file == nil || split || w.seg.end-w.seg.first >= j.opts.SegmentBytes
+	before := j.tailState()
+	begin := w.file == nil || split || len(w.pending) > 0 && !j.takes(w.seg.end-w.seg.first, before, &w.pending[0])
 	if begin {
 		if err := j.create(); err != nil {
 			return 0, err
 		}
 	}
-	n, end, err := j.put(begin)
+	n, end, err := j.put(begin, before)
 	if err != nil {
 		return 0, errors.Join(err, j.takeBack(begin))
 	}
@@ -159,9 +160,23 @@ func (j *Journal) nextHeader() header {
 	return h
 }
 
+func (j *Journal) tailState() state {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return j.tail
+}
+
+// takes reports whether a segment of that size still takes a frame. Beyond its
+// size it does for a while if the next segment would begin inside a transaction:
+// no reader could begin there, so Trim could not delete what is before it. For
+// ever it does not: a transaction may be larger than any segment.
+func (j *Journal) takes(size int64, before state, f *wal.Frame) bool {
+	return size < j.opts.SegmentBytes || size < j.opts.SegmentBytes/4*5 && !before.before(f).start()
+}
+
 // put writes pending frames until the segment has its size. A new segment's
-// header goes with them, in one write if it fits.
-func (j *Journal) put(begin bool) (n int, end int64, err error) {
+// header goes with them, in one write if it fits. was is the state before them.
+func (j *Journal) put(begin bool, was state) (n int, end int64, err error) {
 	w := &j.w
 	j.beginIO("write")
 	defer j.endIO()
@@ -170,7 +185,8 @@ func (j *Journal) put(begin bool) (n int, end int64, err error) {
 	if !begin {
 		w.buf = w.buf[:0]
 	}
-	for n < len(w.pending) && at+int64(len(w.buf))-w.seg.first < j.opts.SegmentBytes {
+	for n < len(w.pending) && j.takes(at+int64(len(w.buf))-w.seg.first, was, &w.pending[n]) {
+		was = was.after(&w.pending[n])
 		w.buf = appendFrame(w.buf, w.seg.seed, synced, &w.pending[n])
 		n++
 		if len(w.buf) >= writeBytes {
