@@ -24,8 +24,15 @@ const (
 // awaitSnapshot waits until the shape's snapshot has begun: from then on every
 // change is in the snapshot or in the log.
 func (v *visit) awaitSnapshot() error {
+	ready := v.sh.Ready()
 	select {
-	case <-v.sh.Ready():
+	case <-ready:
+	case <-v.stopping:
+		select {
+		case <-ready: // what is there is served to the end
+		default:
+			return refuse(http.StatusServiceUnavailable, "The server is stopping", 5)
+		}
 	case <-v.r.Context().Done():
 		return context.Cause(v.r.Context())
 	}

@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -87,8 +88,10 @@ func Open(cfg Config) (*DB, error) {
 
 // Close closes all connections and waits for those in use.
 func (db *DB) Close() {
-	db.snapshot.close()
-	db.admin.close()
+	var both sync.WaitGroup
+	both.Go(db.snapshot.close)
+	both.Go(db.admin.close)
+	both.Wait()
 }
 
 // pinned are the settings on which the text of values and the meaning of our

@@ -17,7 +17,7 @@ const (
 	acquireTimeout = 10 * time.Second // for a free connection
 	idleTime       = time.Minute      // then a connection is closed
 	trustTime      = time.Second      // idle for longer, a connection is asked whether it lives
-	endTime        = 5 * time.Second  // for the last words to a connection
+	endTime        = 2 * time.Second  // for the last words to a connection: a stop takes 10 s at most
 )
 
 // pool keeps at most a fixed number of connections, opened when needed. It is
