@@ -194,8 +194,13 @@ func TestPanickingConsumer(t *testing.T) {
 		}
 		return nil
 	})
-	if st := s.stand(); st.StallsTotal != 4 || st.Stalled[3].Strikes != 3 || !strings.Contains(st.Stalled[3].Cause, "panic: chaos c2") {
-		t.Errorf("%d stalls, the last %+v", st.StallsTotal, st.Stalled[len(st.Stalled)-1])
+	// One stall of before and three strikes at one place. The row may be met once
+	// more on the way: when the shape comes back to its shard at a position before
+	// the row, the count begins there.
+	st := s.stand()
+	last := st.Stalled[len(st.Stalled)-1]
+	if st.StallsTotal < 4 || st.StallsTotal > 5 || last.Strikes != 3 || !strings.Contains(last.Cause, "panic: chaos c2") {
+		t.Errorf("%d stalls, the last %+v", st.StallsTotal, last)
 	}
 	c.db.Exec("UPDATE items SET n = -2 WHERE id = 77")
 	w.quiet(func() {
