@@ -39,6 +39,9 @@ type Status struct {
 		Durable   Position `json:"durable"`
 		Trimmed   Position `json:"trimmed"`
 	} `json:"positions"`
+	// Alarm says what hits everybody, so that nobody is given up for it; empty:
+	// nothing does.
+	Alarm   string `json:"alarm,omitempty"`
 	Journal struct {
 		Bytes       int64   `json:"bytes"`
 		BudgetBytes int64   `json:"budget_bytes"`
@@ -49,20 +52,51 @@ type Status struct {
 		Slot           string `json:"slot"`
 		Publication    string `json:"publication"`
 		RetainedBytes  *int64 `json:"retained_bytes,omitempty"`
-		WALBudgetBytes int64  `json:"wal_budget_bytes,omitempty"`
+		WALBudgetBytes int64  `json:"wal_budget_bytes"`
+		OnWALBudget    string `json:"on_wal_budget"` // hold or drop-slot
+		WALStatus      string `json:"wal_status,omitempty"`
 		LastError      string `json:"last_error,omitempty"`
+		// RestartLSNHeldBy names what keeps Postgres from recycling WAL that we
+		// do not need any more: a transaction, a standby, another slot.
+		RestartLSNHeldBy string `json:"restart_lsn_held_by,omitempty"`
+		// Audit is what the last look at the slot found wrong; empty: nothing.
+		Audit string `json:"audit,omitempty"`
+		// CanarySeconds is how long the last canary message took from Postgres to
+		// the spine; nil: none has come.
+		CanarySeconds *float64 `json:"canary_seconds,omitempty"`
 	} `json:"postgres"`
 	Shapes struct {
 		Total        int `json:"total"`
 		Live         int `json:"live"`
 		Snapshotting int `json:"snapshotting"`
+		Suspect      int `json:"suspect"`
+		Restarting   int `json:"restarting"`
+		Quarantined  int `json:"quarantined"`
+		Parked       int `json:"parked"`
 	} `json:"shapes"`
+	// Ill are the shapes that are quarantined or parked.
+	Ill []Ill `json:"ill,omitempty"`
+	// Waiting are the shapes whose first rows are being read, with what they
+	// wait for, if that is known.
+	Waiting []Waiting              `json:"waiting,omitempty"`
 	Removed map[shape.Reason]int64 `json:"removed,omitempty"`
 	Stalled []Stalled              `json:"stalled,omitempty"`
 	Ghosts  []Ghost                `json:"ghosts"`
 	Storage struct {
-		State string `json:"state"` // ok, full, stalled or failed
+		State string `json:"state"` // ok, slow, stalled, full or failed
+		// CanaryMS is how long the last tiny write and fsync took, in ms; of one
+		// under way that is late, how long it has been.
+		CanaryMS float64 `json:"canary_ms"`
 	} `json:"storage"`
+	// Ladder counts the steps taken since the start.
+	Ladder struct {
+		Suspects    int64 `json:"suspects"`
+		Restarts    int64 `json:"restarts"`
+		Quarantines int64 `json:"quarantines"`
+		Rebuilds    int64 `json:"rebuilds"`
+		Parkings    int64 `json:"parkings"`
+		Alarms      int64 `json:"alarms"`
+	} `json:"ladder"`
 
 	StallsTotal int   `json:"stalls_total"`
 	Sessions    int64 `json:"sessions"`
@@ -89,8 +123,31 @@ func (p *Position) UnmarshalJSON(b []byte) error {
 type HeldBy struct {
 	Handle shape.Handle `json:"handle"`
 	// From is the position that is still needed.
-	From  Position `json:"from"`
-	Bytes int64    `json:"bytes"`
+	From    Position `json:"from"`
+	Bytes   int64    `json:"bytes"`
+	Seconds float64  `json:"seconds"` // since it has held the boundary there
+	Reason  string   `json:"reason"`  // what it is doing: snapshotting, catching up, stalled, …
+}
+
+// Ill is a shape that is out of the stream and being built anew.
+type Ill struct {
+	Handle shape.Handle `json:"handle"`
+	State  string       `json:"state"` // quarantined or parked
+	Reason shape.Reason `json:"reason"`
+	Detail string       `json:"detail"`
+	Since  time.Time    `json:"since"`
+	// Failures is how many times in a row it was built anew in vain.
+	Failures int `json:"failures"`
+	// Until is when it will be tried again.
+	Until time.Time `json:"until"`
+}
+
+// Waiting is a shape whose first rows are being read.
+type Waiting struct {
+	Handle  shape.Handle `json:"handle"`
+	Seconds float64      `json:"seconds"` // since it was created
+	Rows    int64        `json:"rows"`    // read so far
+	For     string       `json:"for,omitempty"`
 }
 
 // Stalled is a worker that was replaced, with the evidence.
@@ -112,6 +169,7 @@ type Ghost struct {
 	Epoch   uint64       `json:"epoch"`
 	Handle  shape.Handle `json:"handle,omitempty"`
 	Seconds float64      `json:"seconds"` // since it was replaced
+	Stack   string       `json:"stack"`
 }
 
 // Status reads the present state. It waits for nobody.
