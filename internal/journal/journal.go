@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
@@ -18,6 +19,9 @@ var ErrTrimmed = errors.New("journal: trimmed")
 
 // ErrClosed is the end of a journal that was closed.
 var ErrClosed = errors.New("journal: closed")
+
+// ErrHeld is told to Events.Full while Hold is on.
+var ErrHeld = errors.New("journal: held at its budget")
 
 // CorruptError is damage that a crash or a power cut cannot explain.
 type CorruptError struct {
@@ -123,6 +127,8 @@ type Journal struct {
 	stop   chan struct{} // closed by Close
 	done   chan struct{} // closed when the writer has ended
 
+	held atomic.Bool // see Hold
+
 	w writer // the writer goroutine's own
 
 	mu sync.Mutex // leaf; never held across I/O or a callback
@@ -178,6 +184,17 @@ func Open(opts Options) (*Journal, error) {
 // queueBytes is what a frame counts in the queue.
 func queueBytes(f *wal.Frame) int64 {
 	return entryBytes + int64(len(f.Data)) + int64(len(f.Preamble))
+}
+
+// Hold stops taking frames from the queue, as if the disk were full, or goes on.
+// It is for whoever must not let the journal grow and can give nothing back:
+// what comes stays with Postgres. Reading and trimming go on.
+func (j *Journal) Hold(on bool) {
+	j.held.Store(on)
+	select {
+	case j.wake <- struct{}{}:
+	default:
+	}
 }
 
 // Offer queues a frame. It never blocks; false: no room now (see Space), or the

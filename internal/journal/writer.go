@@ -48,6 +48,11 @@ func (j *Journal) write() {
 			}
 			continue
 		}
+		if len(j.w.pending) > 0 && j.held.Load() && !closing {
+			j.setFull(ErrHeld)
+			j.pause()
+			continue
+		}
 		n, err := j.commit(split)
 		j.forget(n)
 		switch {
