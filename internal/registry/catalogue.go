@@ -23,6 +23,10 @@ import (
 //	l id      liveRecord
 //	b id      first rows, if small (shapelog.Snapshot.Inline)
 //	x id      Tombstone
+//	q id      illRecord, of a shape that is out of the stream
+//	g id      nothing: the shape's failures are forgiven
+//	k id      Strike
+//	e id seq  Event
 const (
 	kindVersion = 'v'
 	kindFact    = 'f'
@@ -31,6 +35,11 @@ const (
 	kindLive    = 'l'
 	kindRows    = 'b'
 	kindTomb    = 'x'
+	kindIll     = 'q'
+
+	kindForgiven = 'g'
+	kindStrike   = 'k'
+	kindEvent    = 'e'
 
 	formatVersion = "1"
 )
@@ -121,6 +130,10 @@ func (r *Registry) storeLive(s *Shape, sees *wal.Snapshot, chunks int, rows []by
 }
 
 func (r *Registry) storeTombstone(s *Shape, reason shape.Reason) error {
+	return r.commit("remove shape", func(b *pebble.Batch) error { return bury(b, s.tombstone(reason)) })
+}
+
+func (s *Shape) tombstone(reason shape.Reason) Tombstone {
 	t := Tombstone{
 		ID: s.id, Handle: s.handle,
 		Schema: s.def.Table.Schema, Table: s.def.Table.Name,
@@ -129,7 +142,7 @@ func (r *Registry) storeTombstone(s *Shape, reason shape.Reason) error {
 	if s.def.Where != nil {
 		t.Where = s.def.Where.SQL()
 	}
-	return r.commit("remove shape", func(b *pebble.Batch) error { return bury(b, t) })
+	return t
 }
 
 // bury replaces all of a shape's records by a tombstone. A liveRecord that is
@@ -140,7 +153,7 @@ func bury(b *pebble.Batch, t Tombstone) error {
 	if err != nil {
 		return err
 	}
-	for _, kind := range []byte{kindShape, kindLive, kindRows} {
+	for _, kind := range []byte{kindShape, kindLive, kindRows, kindIll, kindForgiven, kindStrike} {
 		if err := b.Delete(key(kind, uint64(t.ID)), nil); err != nil {
 			return err
 		}
@@ -208,12 +221,13 @@ func (r *Registry) trimTombstones() error {
 var errEnough = errors.New("enough")
 
 func (r *Registry) dropTombstones(n int) (dropped int, err error) {
-	err = r.scan(kindTomb, func(k, _ []byte) error {
+	err = r.scanNumbers(kindTomb, func(id uint64, _ []byte) error {
 		if dropped == n {
 			return errEnough
 		}
 		dropped++
-		return r.db.Delete(append([]byte{kindTomb}, k...), pebble.NoSync)
+		return errors.Join(r.db.Delete(key(kindTomb, id), pebble.NoSync),
+			r.db.DeleteRange(key(kindEvent, id), key(kindEvent, id+1), pebble.NoSync))
 	})
 	if errors.Is(err, errEnough) {
 		err = nil

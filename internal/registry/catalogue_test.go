@@ -73,7 +73,7 @@ func TestCrash(t *testing.T) {
 				if v, ok := h.Fact("slot"); !ok || string(v) != "spillway" {
 					t.Errorf("fact %q", v)
 				}
-				if c := h.Counts(); c != (Counts{0, 1, 1}) {
+				if c := h.Counts(); c != (Counts{Live: 1, Tombstones: 1}) {
 					t.Errorf("counts %+v", c)
 				}
 			}

@@ -87,7 +87,7 @@ func (r *Registry) setLive(s *Shape, chunks int) error {
 	if s.removed != "" {
 		return ErrRemoved
 	}
-	if s.state == Live {
+	if s.state != Snapshotting {
 		return nil
 	}
 	s.state, s.first, s.chunks = Live, nil, int32(chunks)
@@ -138,7 +138,12 @@ func (r *Registry) forget(s *Shape, reason shape.Reason) {
 		r.nLive--
 	}
 	delete(r.byID, s.id)
-	delete(r.byKey, s.key)
+	if r.byKey[s.key] == s {
+		delete(r.byKey, s.key)
+	}
+	if heir := r.leave(s); heir != nil {
+		r.succeed(heir)
+	}
 	r.nTombs++
 	abort := s.setRemoved(reason)
 	r.mu.Unlock()

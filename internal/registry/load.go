@@ -22,7 +22,10 @@ type loading struct {
 	tables  map[uint64]*loadedTable
 	columns map[string][]int // lists of columns, shared by the shapes that have the same
 	bury    []Tombstone
-	orphans [][]byte // keys that belong to nothing
+	orphans [][]byte          // keys that belong to nothing
+	heirs   []*Shape          // successors that are live
+	lost    map[shape.ID]bool // whose successor was not finished
+	rewrite [][2][]byte       // keys and what they are to hold
 }
 
 type loadedTable struct {
@@ -38,10 +41,10 @@ func (r *Registry) load(log *slog.Logger) error {
 	}
 	l := &loading{
 		r: r, log: log, now: time.Now().UnixMicro(),
-		tables: map[uint64]*loadedTable{}, columns: map[string][]int{},
+		tables: map[uint64]*loadedTable{}, columns: map[string][]int{}, lost: map[shape.ID]bool{},
 	}
 	for _, step := range []func() error{
-		r.checkVersion, l.facts, l.readTables, l.tombstones, l.shapes, l.clean, l.tails,
+		r.checkVersion, l.facts, l.readTables, l.tombstones, l.shapes, l.ill, l.promote, l.clean, l.tails,
 	} {
 		if err := step(); err != nil {
 			return err
@@ -74,9 +77,14 @@ func (r *Registry) checkVersion() error {
 	return errors.Join(err, closer.Close())
 }
 
-// scan hands all keys of one kind, without the kind, and their values to f.
-func (r *Registry) scan(kind byte, f func(k, v []byte) error) (err error) {
-	it, err := r.db.NewIter(&pebble.IterOptions{LowerBound: []byte{kind}, UpperBound: []byte{kind + 1}})
+// scan hands all keys of one kind, without the kind, and their values to f; or
+// those from one up to another.
+func (r *Registry) scan(kind byte, f func(k, v []byte) error, bounds ...[]byte) (err error) {
+	lower, upper := []byte{kind}, []byte{kind + 1}
+	if len(bounds) == 2 {
+		lower, upper = append([]byte{kind}, bounds[0]...), append([]byte{kind}, bounds[1]...)
+	}
+	it, err := r.db.NewIter(&pebble.IterOptions{LowerBound: lower, UpperBound: upper})
 	if err != nil {
 		return fmt.Errorf("read catalogue: %w", err)
 	}
@@ -211,6 +219,9 @@ func (l *loading) shape(id shape.ID, rec, live []byte) error {
 		return fmt.Errorf("catalogue: shape %d is on table %d, which is missing", id, sr.Table)
 	}
 	reason := shape.ReasonRestart
+	if live == nil && sr.HeirOf != 0 {
+		l.lost[sr.HeirOf] = true
+	}
 	if live != nil {
 		var lr liveRecord
 		if err := decode("live shape", live, &lr); err != nil {
@@ -267,9 +278,29 @@ func (l *loading) add(id shape.ID, sr *shapeRecord, lr *liveRecord, def *shape.D
 		sees: &wal.Snapshot{Xmin: lr.Xmin, Xmax: lr.Xmax, Xip: lr.Xip, Until: lr.Until},
 	}
 	s.used.Store(l.now)
+	s.heirOf = sr.HeirOf
+	s.failures.Store(int32(sr.Failures))
 	l.r.byID[id] = s
-	l.r.byKey[s.key] = s
+	if s.heirOf != 0 {
+		l.heirs = append(l.heirs, s)
+	} else {
+		l.r.byKey[s.key] = s
+	}
 	l.r.nLive++
+}
+
+// ill reads what says that shapes are not well, or are again.
+func (l *loading) ill() error {
+	err := l.r.scanNumbers(kindForgiven, func(n uint64, _ []byte) error {
+		if s := l.r.byID[shape.ID(n)]; s != nil {
+			s.failures.Store(0)
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	return l.r.scanNumbers(kindIll, func(n uint64, v []byte) error { return l.illness(shape.ID(n), v) })
 }
 
 // clean removes what must not live on, in one batch.
@@ -282,13 +313,18 @@ func (l *loading) clean() error {
 			t.durable = false // written again by the next shape on it
 		}
 	}
-	if len(drop)+len(l.bury) == 0 {
+	if len(drop)+len(l.bury)+len(l.rewrite) == 0 {
 		return nil
 	}
 	l.r.nTombs += len(l.bury)
 	return l.r.commit("clean up", func(b *pebble.Batch) error {
 		for _, k := range drop {
 			if err := b.Delete(k, nil); err != nil {
+				return err
+			}
+		}
+		for _, kv := range l.rewrite {
+			if err := b.Set(kv[0], kv[1], nil); err != nil {
 				return err
 			}
 		}

@@ -3,6 +3,7 @@ package registry
 import (
 	"encoding/json"
 	"fmt"
+	"time"
 
 	"github.com/spillway-sync/spillway/internal/expr"
 	"github.com/spillway-sync/spillway/internal/shape"
@@ -59,6 +60,36 @@ type shapeRecord struct {
 	Log        shape.LogMode `json:"log,omitempty"`
 	Start      wal.LSN       `json:"start"`
 	Created    int64         `json:"created"` // µs since 1970
+	// HeirOf is the shape whose place it takes, Failures how many were built in
+	// vain before.
+	HeirOf   shape.ID `json:"heir_of,omitempty"`
+	Failures int      `json:"failures,omitempty"`
+}
+
+// illRecord says that a live shape is out of the stream.
+type illRecord struct {
+	Reason   shape.Reason `json:"reason"`
+	Detail   string       `json:"detail,omitempty"`
+	Since    int64        `json:"since"` // µs since 1970, as is Until
+	Failures int          `json:"failures,omitempty"`
+	Until    int64        `json:"until,omitempty"`
+	Parked   bool         `json:"parked,omitempty"`
+}
+
+func recordIllness(ill *Illness, parked bool) illRecord {
+	r := illRecord{Reason: ill.Reason, Detail: ill.Detail, Since: ill.Since.UnixMicro(), Failures: ill.Failures, Parked: parked}
+	if !ill.Until.IsZero() {
+		r.Until = ill.Until.UnixMicro()
+	}
+	return r
+}
+
+func (r *illRecord) illness() Illness {
+	ill := Illness{Reason: r.Reason, Detail: r.Detail, Since: time.UnixMicro(r.Since), Failures: r.Failures}
+	if r.Until != 0 {
+		ill.Until = time.UnixMicro(r.Until)
+	}
+	return ill
 }
 
 // liveRecord is written when the first rows are durable: a shape is live if it
@@ -136,6 +167,7 @@ func recordShape(s *Shape, table uint64) shapeRecord {
 		Columns: s.def.Columns, AllColumns: s.def.AllColumns,
 		Replica: s.def.Replica, Log: s.def.Log,
 		Start: s.start, Created: s.created,
+		HeirOf: s.heirOf, Failures: s.Failures(),
 	}
 	if s.def.Where != nil {
 		r.Where = s.def.Where.SQL()

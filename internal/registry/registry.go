@@ -44,6 +44,8 @@ type Registry struct {
 	removing  map[shape.ID]*removal // still in byID
 	tables    map[string]*table     // by encoded record
 	facts     map[string][]byte
+	ill       map[shape.ID]*Shape // quarantined and parked ones
+	heirs     map[shape.ID]*Shape // the successor of an ill one, nil while it is being made
 	nextID    shape.ID
 	nextTable uint64
 	nLive     int
@@ -86,6 +88,8 @@ func Open(o Options) (*Registry, error) {
 		removing: map[shape.ID]*removal{},
 		tables:   map[string]*table{},
 		facts:    map[string][]byte{},
+		ill:      map[shape.ID]*Shape{},
+		heirs:    map[shape.ID]*Shape{},
 		nextID:   1,
 	}
 	if err := r.load(o.Logger); err != nil {
@@ -138,13 +142,21 @@ func (r *Registry) Len() int {
 
 // Counts is the number of shapes in each state, and of removed ones that are
 // remembered.
-type Counts struct{ Snapshotting, Live, Tombstones int }
+type Counts struct{ Snapshotting, Live, Quarantined, Parked, Tombstones int }
 
-// Counts returns the numbers; it does not visit the shapes.
+// Counts returns the numbers; it does not visit those that are well.
 func (r *Registry) Counts() Counts {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return Counts{len(r.byID) - r.nLive, r.nLive, r.nTombs}
+	c := Counts{Snapshotting: len(r.byID) - r.nLive - len(r.ill), Live: r.nLive, Tombstones: r.nTombs}
+	for _, s := range r.ill {
+		if s.State() == Parked {
+			c.Parked++
+		} else {
+			c.Quarantined++
+		}
+	}
+	return c
 }
 
 // All iterates over the shapes there are at the moment of the call, in the

@@ -17,13 +17,12 @@ type State uint8
 const (
 	Snapshotting State = iota // its first rows are being read
 	Live                      // its first rows are durable
+	Quarantined               // out of the stream: what there is is served until it is built anew
+	Parked                    // the same, and clients are told to come again: building it anew did not help
 )
 
 func (s State) String() string {
-	if s == Live {
-		return "live"
-	}
-	return "snapshotting"
+	return [...]string{"snapshotting", "live", "quarantined", "parked"}[s]
 }
 
 // Progress is how far a group of consumers, a shard, has applied the stream.
@@ -55,10 +54,13 @@ type Shape struct {
 	id      shape.ID
 	start   wal.LSN
 	created int64 // µs since 1970
+	heirOf  shape.ID
 
 	progress atomic.Pointer[Progress]
 	used     atomic.Int64 // µs since 1970
 	gone     atomic.Bool  // removed is set; readable without mu
+	ailing   atomic.Bool  // ill is set; the same
+	failures atomic.Int32 // see Failures
 
 	mu      sync.Mutex
 	state   State
@@ -69,6 +71,7 @@ type Shape struct {
 	sees    *wal.Snapshot
 	first   *first // nil once the first rows are durable
 	removed shape.Reason
+	ill     *Illness
 }
 
 // Def is the shape's definition. Its Table is shared by all shapes of that
@@ -98,7 +101,7 @@ func (s *Shape) Touch(now time.Time) { s.used.Store(now.UnixMicro()) }
 // loaded.
 func (s *Shape) LastUsed() time.Time { return time.UnixMicro(s.used.Load()) }
 
-// State says whether the first rows are durable.
+// State says how far the shape has come.
 func (s *Shape) State() State {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -46,7 +46,7 @@ func TestRemoveWakesAll(t *testing.T) {
 	if h.Find(s.Key()) != nil || h.ByHandle(s.Handle()) != nil || h.ByID(s.ID()) != nil || h.Len() != 0 {
 		t.Error("it is still found")
 	}
-	if c := h.Counts(); c != (Counts{0, 0, 1}) {
+	if c := h.Counts(); c != (Counts{Tombstones: 1}) {
 		t.Errorf("counts %+v", c)
 	}
 	check(t, h.Remove(s, shape.ReasonSchema))

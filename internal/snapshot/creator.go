@@ -85,22 +85,51 @@ func (c *Creator) Create(def *shape.Def) (*registry.Shape, error) {
 	}
 	if created {
 		// Not the request's context: others may wait for the same shape.
-		c.jobs.Go(func() { c.job(c.ctx, sp) })
+		c.jobs.Go(func() { _ = c.job(c.ctx, sp) }) // the shape tells its clients
 	}
 	return sp, nil
 }
 
+// Rebuild makes an ill shape anew, under a new handle. It returns when the new one
+// is live and has taken the old one's place, or with the reason why it has not.
+// ErrRemoved: there is nothing to rebuild any more.
+func (c *Creator) Rebuild(old *registry.Shape) error {
+	sp, err := c.opts.Registry.Successor(old, c.opts.Stream.Routed())
+	if err != nil {
+		return fmt.Errorf("register a successor: %w", err)
+	}
+	if err := c.job(c.ctx, sp); err != nil {
+		if errors.As(err, new(*SchemaChanged)) {
+			c.opts.Stream.Remove(old, shape.ReasonSchema, err.Error())
+			return registry.ErrRemoved
+		}
+		if _, still := old.Illness(); !still {
+			return registry.ErrRemoved
+		}
+		return err
+	}
+	if err := c.opts.Registry.Promote(sp); err != nil {
+		return fmt.Errorf("put a shape in its predecessor's place: %w", err)
+	}
+	if c.opts.Registry.Find(sp.Key()) != sp {
+		// The old one went while this one was made, and somebody made another.
+		c.opts.Stream.Remove(sp, shape.ReasonDeleted, "another shape of this definition was made first")
+	}
+	return nil
+}
+
 // job makes a registered shape live or gives it up.
-func (c *Creator) job(ctx context.Context, sp *registry.Shape) {
+func (c *Creator) job(ctx context.Context, sp *registry.Shape) error {
 	log := c.opts.Logger.With("handle", sp.Handle(), "table", sp.Def().Table.Name)
 	began := time.Now()
 	rows, err := c.guarded(ctx, sp)
 	if err == nil {
 		log.Info("shape created", "rows", rows, "took", time.Since(began))
-		return
+		return nil
 	}
 	if errors.Is(err, registry.ErrRemoved) {
-		return
+		reason, _ := sp.Removed()
+		return fmt.Errorf("%w: %s", err, reason)
 	}
 	err = c.opts.Database.Explain(err)
 	sp.Fail(err)
@@ -112,6 +141,7 @@ func (c *Creator) job(ctx context.Context, sp *registry.Shape) {
 		reason = shape.ReasonSchema
 	}
 	c.opts.Stream.Remove(sp, reason, err.Error())
+	return err
 }
 
 // guarded is make with what is around it: a shape that is removed is not worked
