@@ -8,14 +8,19 @@ import (
 	"github.com/spillway-sync/spillway/internal/shape"
 )
 
-// keepBudget gives up the worst laggard when the journal comes near its budget.
-// This is what catches a consumer that does make progress, but too little: no
-// clock would. At most one goes at each look. A journal that is in trouble itself
-// is nobody's fault, and nobody goes for it.
+// nearBudget is from how many bytes on something has to be done.
+func nearBudget(budget int64) int64 { return budget - budget/8 }
+
+// keepBudget takes the worst laggard out of the stream when the journal comes
+// near its budget. This is what catches a consumer that does make progress, but
+// too little: no clock would. At most one goes at each look. A journal that is in
+// trouble itself, or a fault of all, is nobody's fault, and nobody goes for it:
+// then the journal holds the stream back instead.
 func (in *Ingest) keepBudget() {
 	budget := in.opts.JournalBudget
 	st := in.opts.Journal.Stats()
-	if budget == 0 || st.Bytes < budget-budget/8 || st.State >= journal.StateStalled {
+	if budget == 0 || st.Bytes < nearBudget(budget) || st.State >= journal.StateStalled ||
+		in.held.Load() || in.guard.alarm.Load() != nil {
 		return
 	}
 	sp := in.laggard()
@@ -23,7 +28,7 @@ func (in *Ingest) keepBudget() {
 		in.opts.Logger.Warn("the journal is near its budget, and no shape holds it", "bytes", st.Bytes, "budget", budget)
 		return
 	}
-	in.bury(sp, shape.ReasonBudget, fmt.Sprintf("the journal holds %d bytes for it, the budget is %d", st.Bytes, budget))
+	in.quarantine(sp, shape.ReasonBudget, fmt.Sprintf("the journal holds %d bytes for it, the budget is %d", st.Bytes, budget))
 }
 
 // laggard is the shape that holds the journal: the one that its shard's worker is

@@ -4,17 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"time"
 
 	"github.com/spillway-sync/spillway/internal/consume"
 	"github.com/spillway-sync/spillway/internal/registry"
 	"github.com/spillway-sync/spillway/internal/shape"
 	"github.com/spillway-sync/spillway/internal/wal"
 )
-
-// patience is how often a shard's worker may be replaced at the same change
-// before the shape it stumbles over is given up.
-const patience = 3
 
 // newWorker makes a worker for the shard's present epoch, with a mailbox.
 func (in *Ingest) newWorker(sh *shard) *worker {
@@ -76,8 +71,9 @@ func (in *Ingest) start(ctx context.Context, w *worker) {
 		switch {
 		case err == nil || ctx.Err() != nil:
 		case errors.As(err, &p):
-			c := command{kind: cmdReplace, shard: w.sh, pulse: w.pulse, returned: true,
-				stall: in.stallOf(w, 0, "panic: "+p.value, p.stack)}
+			stall := in.stallOf(w.sh.n, w.pulse, wal.LSN(w.sh.applied.Load()), "panic: "+p.value)
+			stall.Stack = p.stack
+			c := command{kind: cmdReplace, shard: w.sh, pulse: w.pulse, returned: true, stall: stall}
 			select {
 			case in.commands <- c:
 			case <-ctx.Done():
@@ -101,57 +97,59 @@ func (s *spine) replace(c command) {
 		}
 		return
 	}
-	at := wal.LSN(sh.applied.Load())
-	if sh.strikes.id == c.stall.Shape && sh.strikes.at == at {
-		sh.strikes.count++
-	} else {
-		sh.strikes = strikes{id: c.stall.Shape, at: at, count: 1}
+	at := c.stall.At
+	sp := sh.shapes[c.stall.Shape]
+	switch {
+	case sp != nil:
+		s.in.struck(c.stall)
+	case !s.bearWith(sh, c.stall):
+		return
 	}
-	c.stall.Strikes = sh.strikes.count
-	c.stall.At = at
 	s.in.watchdog.record(*c.stall)
-	if !c.returned {
-		s.in.ghosts.add(c.pulse, Ghost{Shard: sh.n, Epoch: c.pulse.epoch, Shape: c.stall.Shape, Since: time.Now()})
+	if !c.returned && !s.in.addGhost(c.pulse, c.stall) {
+		return
 	}
-	log := s.in.opts.Logger.With("shard", sh.n, "shape", c.stall.Shape, "position", at, "strike", sh.strikes.count)
-	log.Error("a worker makes no progress; it is replaced", "cause", c.stall.Cause, "stack", c.stall.Stack)
-	var evicted []*registry.Shape
-	if sh.strikes.count >= patience {
-		if c.stall.Shape == 0 {
-			s.in.fail(fmt.Errorf("shard %d failed %d times at %s: %s", sh.n, patience, at, c.stall.Cause))
-			s.in.stop()
-			return
-		}
-		if sp := sh.shapes[c.stall.Shape]; sp != nil {
-			s.index.Remove(sp.ID())
-			delete(sh.shapes, sp.ID())
-			delete(sh.joining, sp.ID())
-			s.in.bury(sp, shape.ReasonStalled, c.stall.Cause)
-			evicted = append(evicted, sp)
-		}
-	}
+	s.in.opts.Logger.Error("a worker makes no progress; it is replaced", c.stall.log(), "position", at, "stack", c.stall.Stack)
 	sh.epoch.Add(1)
-	if sp := sh.shapes[c.stall.Shape]; sp != nil {
-		s.sendAway(sh, sp, at)
+	if sp != nil {
+		s.sendAway(sh, sp, at, c.stall)
 	}
-	s.takeOver(sh, evicted)
+	s.takeOver(sh)
+}
+
+// bearWith counts a failure that no consumer can be blamed for. Too many at one
+// position are the end: another start may know better.
+func (s *spine) bearWith(sh *shard, stall *Stall) bool {
+	if sh.failed.at != stall.At {
+		sh.failed = failure{at: stall.At}
+	}
+	sh.failed.count++
+	stall.Strikes = sh.failed.count
+	if sh.failed.count < patience {
+		return true
+	}
+	s.in.fail(fmt.Errorf("shard %d failed %d times at %s: %s\n%s", sh.n, patience, stall.At, stall.Cause, stall.Stack))
+	s.in.stop()
+	return false
 }
 
 // sendAway lets a shape that a worker is replaced for go its own way: those who
 // share its shard go on without it, it has its further strikes alone, and joins
 // again if it gets over what it stumbled over. It stays in the index and in the
 // tracker, so that the journal is kept for it.
-func (s *spine) sendAway(sh *shard, sp *registry.Shape, at wal.LSN) {
+func (s *spine) sendAway(sh *shard, sp *registry.Shape, at wal.LSN, last *Stall) {
 	id := sp.ID()
 	if j := sh.joining[id]; j != nil {
 		at = j.from
 		delete(sh.joining, id)
 	}
 	sh.away[id] = struct{}{}
+	s.in.away.Add(1)
 	s.in.running.Add(1)
 	s.in.workers.Go(func() {
 		defer s.in.running.Add(-1)
-		err := s.in.bringBack(s.ctx, sh, sp, at)
+		defer s.in.away.Add(-1)
+		err := s.in.bringBack(s.ctx, sh, sp, at, last)
 		if err == nil || s.ctx.Err() != nil || errors.Is(err, registry.ErrRemoved) {
 			return
 		}
@@ -163,10 +161,9 @@ func (s *spine) sendAway(sh *shard, sp *registry.Shape, at wal.LSN) {
 // takeOver gives a shard a fresh worker. Where the shapes stand is in the shape
 // log, which the spine must not wait for: so the worker reads it, and until then
 // the shard counts as lagging.
-func (s *spine) takeOver(sh *shard, evicted []*registry.Shape) {
+func (s *spine) takeOver(sh *shard) {
 	w := s.in.newWorker(sh)
 	w.takes = make(map[shape.ID]*registry.Shape, len(sh.shapes))
-	w.apart = evicted
 	sh.lagging, sh.wants, sh.out, sh.touched = true, false, nil, false
 	sh.behind.Store(true)
 	sh.held = nil

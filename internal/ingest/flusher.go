@@ -95,6 +95,7 @@ func (in *Ingest) flusher(ctx context.Context) error {
 func (in *Ingest) flushOnce(ctx context.Context) error {
 	// Read before the flush: what is behind this boundary was durable earlier.
 	taken := in.durable.begin()
+	in.guard.sawActive(len(taken), in.now(), in.watchdog.window())
 	if len(taken) > 0 {
 		if err := in.opts.Log.Flush(); err != nil {
 			return fmt.Errorf("flush the shape log: %w", err)

@@ -36,6 +36,15 @@ type Options struct {
 	Epoch uint64
 	// Grace is how long a consumer may make no progress.
 	Grace time.Duration
+	// GhostLimit is how many replaced workers that do not return are borne with;
+	// 0: any number.
+	GhostLimit int
+	// Canary, if set, writes and fsyncs a few bytes where the data is: called each
+	// second, it tells whether the storage answers.
+	Canary func() error
+	// Quarantine makes durable that a live shape is out of the stream; its log is
+	// not continued. Without it such a shape is removed.
+	Quarantine func(sp *registry.Shape, reason shape.Reason, detail string) error
 	// JournalBudget is what the journal may hold, in bytes; 0: no limit.
 	JournalBudget int64
 	// FlushEvery is how often the shape log is made durable.
@@ -70,6 +79,12 @@ type Ingest struct {
 	boundary atomic.Uint64
 	holder   atomic.Pointer[holder]
 	ghosts   ghosts
+	guard    *guard
+	canary   *canary
+	strikes  strikes
+	notes    notes
+	away     atomic.Int64 // shapes on their way back to the stream
+	held     atomic.Bool  // the journal holds the stream back
 	running  atomic.Int64 // workers that have not returned, ghosts included
 	trimmed  wal.LSN      // the flusher's
 
@@ -84,8 +99,9 @@ type Ingest struct {
 }
 
 type holder struct {
-	id   shape.ID
-	from wal.LSN
+	id    shape.ID
+	from  wal.LSN
+	since time.Time
 }
 
 // New takes the catalogue's shapes in. It reads their cursors, so it may take a
@@ -101,6 +117,13 @@ func New(opts Options) (*Ingest, error) {
 		caughtUp: make(chan struct{}),
 		failed:   make(chan error, 1),
 		ended:    make(chan struct{}),
+		guard:    newGuard(),
+		canary:   newCanary(opts.Canary, opts.Grace),
+	}
+	in.notes.poke = in.grave.poke
+	var err error
+	if in.strikes.of, err = opts.Registry.Strikes(); err != nil {
+		return nil, err
 	}
 	reader, err := opts.Journal.Reader(opts.Start)
 	if err != nil {
@@ -173,6 +196,7 @@ func (in *Ingest) Run(ctx context.Context) error {
 	part("flusher", in.flusher)
 	part("undertaker", in.undertaker)
 	part("watchdog", in.watchdog.run)
+	part("canary", in.canary.run)
 	all.Wait()
 	close(in.ended)
 	in.waitWorkers()

@@ -27,14 +27,14 @@ const joinDistance = 4 << 20
 func (in *Ingest) Join(ctx context.Context, sp *registry.Shape, from wal.LSN) error {
 	sh := in.shards[uint64(sp.ID())%uint64(len(in.shards))]
 	c := in.newConsumer(sp, shape.Cursor{Pos: from, Tail: wal.AfterSnapshot})
-	return in.bring(ctx, sh, sp, c, 0)
+	return in.bring(ctx, sh, sp, c, nil)
 }
 
 // bringBack brings a shape to the stream again that a worker was replaced for.
 // from is a position such that all below it is in its log. It has a strike
-// already, and the whole way it goes alone: what it stumbles over most likely
+// already, last, and the whole way it goes alone: what it stumbles over most likely
 // lies at its end, and those who share its shard have waited long enough.
-func (in *Ingest) bringBack(ctx context.Context, sh *shard, sp *registry.Shape, from wal.LSN) error {
+func (in *Ingest) bringBack(ctx context.Context, sh *shard, sp *registry.Shape, from wal.LSN, last *Stall) error {
 	// The replaced worker writes no more once the fence was free.
 	select {
 	case sh.writing <- struct{}{}:
@@ -46,43 +46,64 @@ func (in *Ingest) bringBack(ctx context.Context, sh *shard, sp *registry.Shape, 
 	if err != nil {
 		return err
 	}
-	return in.bring(ctx, sh, sp, c, 1)
+	return in.bring(ctx, sh, sp, c, last)
 }
 
-// bring replays what a shape is behind and hands it to the spine. strikes is how
-// often its consumer has failed where it is.
-func (in *Ingest) bring(ctx context.Context, sh *shard, sp *registry.Shape, c *consume.Consumer, strikes int) error {
+// bring replays what a shape is behind and hands it to the spine. last is how its
+// consumer failed before, if it did.
+func (in *Ingest) bring(ctx context.Context, sh *shard, sp *registry.Shape, c *consume.Consumer, last *Stall) (err error) {
 	distance := wal.LSN(joinDistance)
-	if strikes > 0 {
-		distance = 1
-	}
+	at := c.Cursor().Pos
 	for {
-		at := c.Cursor().Pos
-		stall, err := in.approach(ctx, sh, sp, c, distance)
+		if last != nil {
+			distance = 1
+			if err := in.sentence(ctx, sp, at, last); err != nil {
+				return err
+			}
+			// The one that failed may have come further than its log has.
+			if c, err = in.restored(sp, at); err != nil {
+				return err
+			}
+			at = c.Cursor().Pos
+		}
+		last, err = in.approach(ctx, sh, sp, c, distance)
 		if err != nil {
 			return fmt.Errorf("bring shape %s to the stream: %w", sp.Handle(), err)
 		}
-		if stall == nil {
+		if last == nil {
 			break
 		}
-		strikes++
-		distance = 1
-		stall.Strikes = strikes
-		in.watchdog.record(*stall)
-		in.opts.Logger.Error("a shape makes no progress on its way to the stream", "handle", sp.Handle(),
-			"strike", strikes, "cause", stall.Cause, "stack", stall.Stack)
-		if strikes >= patience {
-			in.bury(sp, shape.ReasonStalled, stall.Cause)
-			return registry.ErrRemoved
+		// It is not to blame for what hits everybody.
+		if in.guard.alarm.Load() == nil {
+			in.struck(last)
 		}
-		if c, err = in.restored(sp, at); err != nil {
-			return err
-		}
-		if c.Cursor().Pos > at {
-			strikes = 1 // elsewhere
-		}
+		in.watchdog.record(*last)
+		in.opts.Logger.Error("a shape makes no progress on its way to the stream; it is restarted", "handle", sp.Handle(), last.log(), "stack", last.Stack)
 	}
 	return in.tell(ctx, command{kind: cmdJoin, join: &join{shape: sp, consumer: c, from: c.Cursor().Pos}})
+}
+
+// sentence decides whether a shape that failed may try again: at once, or after
+// an alarm; or not any more, which is ErrRemoved.
+func (in *Ingest) sentence(ctx context.Context, sp *registry.Shape, at wal.LSN, last *Stall) error {
+	for in.guard.alarm.Load() != nil {
+		select {
+		case <-time.After(in.watchdog.every):
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+		if out(sp) {
+			return registry.ErrRemoved
+		}
+	}
+	if last.Strikes < patience {
+		return nil
+	}
+	if !in.guard.ask(sp.ID(), at, ctx.Done()) {
+		return ctx.Err()
+	}
+	in.quarantine(sp, shape.ReasonStalled, last.describe())
+	return registry.ErrRemoved
 }
 
 // restored makes a shape's consumer anew, from where its log has come to, which
@@ -137,18 +158,28 @@ func (in *Ingest) alone(ctx context.Context, w *worker, c *consume.Consumer, to 
 		})
 		in.ghosts.remove(w.pulse)
 	})
+	return in.oversee(ctx, w, from, done)
+}
+
+// oversee waits for a private worker as the watchdog does for those of shards.
+func (in *Ingest) oversee(ctx context.Context, w *worker, from wal.LSN, done <-chan error) (*Stall, error) {
 	t := time.NewTicker(in.watchdog.every)
 	defer t.Stop()
 	var beat uint64
 	var still time.Duration
+	var suspect shape.ID
+	clear := func() {
+		if suspect != 0 {
+			in.guard.suspect(suspect, false)
+			suspect = 0
+		}
+	}
+	defer func() { clear() }()
 	last := time.Now()
 	for {
 		select {
 		case err := <-done:
-			if p, ok := errors.AsType[*panicked](err); ok {
-				return in.stallOf(w, from, "panic: "+p.value, p.stack), nil
-			}
-			return nil, err
+			return in.ending(w, from, err)
 		case <-ctx.Done():
 			return nil, ctx.Err()
 		case <-t.C:
@@ -156,33 +187,53 @@ func (in *Ingest) alone(ctx context.Context, w *worker, c *consume.Consumer, to 
 		now := time.Now()
 		observed := min(now.Sub(last), 2*in.watchdog.every)
 		last = now
-		if b := w.pulse.beat.Load(); b != beat || w.pulse.current.Load() == 0 {
+		id := shape.ID(w.pulse.current.Load())
+		if b := w.pulse.beat.Load(); b != beat || id == 0 {
 			beat, still = b, 0
+			clear()
 			continue
 		}
-		if still += observed; still < in.opts.Grace+in.watchdog.every {
+		if still += observed; still < in.opts.Grace {
 			continue
 		}
-		stall := in.stallOf(w, from, "no progress in its consumer", stackOf(w.pulse.goroutine.Load()))
+		stall := in.stallOf(w.sh.n, w.pulse, from, "no progress in its consumer")
 		stall.For = still
-		in.ghosts.add(w.pulse, Ghost{Shard: w.sh.n, Epoch: w.epoch, Shape: stall.Shape, Since: now})
-		w.discharged.Store(true)
-		// It can write no more once the fence was free.
-		w.fence()()
-		select {
-		case err := <-done: // it came back at the last moment
-			in.ghosts.remove(w.pulse)
-			if !errors.Is(err, errGhost) {
-				return nil, err
-			}
-		default:
+		if suspect == 0 {
+			suspect = id
+			in.watchdog.suspect(stall)
+			continue
 		}
-		return stall, nil
+		if in.guard.alarm.Load() != nil {
+			continue
+		}
+		stall.Stack = stackOf(stall.goroutine)
+		return in.discharge(w, stall, done)
 	}
 }
 
-func (in *Ingest) stallOf(w *worker, at wal.LSN, cause, stack string) *Stall {
-	return &Stall{
-		Shard: w.sh.n, Shape: shape.ID(w.pulse.current.Load()), At: at, Cause: cause, Stack: stack, When: time.Now(),
+// ending is what became of a private worker that has returned.
+func (in *Ingest) ending(w *worker, from wal.LSN, err error) (*Stall, error) {
+	if p, ok := errors.AsType[*panicked](err); ok {
+		stall := in.stallOf(w.sh.n, w.pulse, from, "panic: "+p.value)
+		stall.Stack = p.stack
+		return stall, nil
 	}
+	return nil, err
+}
+
+// discharge makes a ghost of a private worker.
+func (in *Ingest) discharge(w *worker, stall *Stall, done <-chan error) (*Stall, error) {
+	in.addGhost(w.pulse, stall)
+	w.discharged.Store(true)
+	// It can write no more once the fence was free.
+	w.fence()()
+	select {
+	case err := <-done: // it came back at the last moment
+		in.ghosts.remove(w.pulse)
+		if !errors.Is(err, errGhost) {
+			return in.ending(w, stall.At, err)
+		}
+	default:
+	}
+	return stall, nil
 }

@@ -68,7 +68,7 @@ type shard struct {
 	lagging bool          // left out until its worker has caught up
 	wants   bool          // its worker asks to be taken in again
 	held    []message     // controls to deliver when it resumes
-	strikes strikes       // restarts at one place
+	failed  failure       // outside of a consumer
 	shapes  map[shape.ID]*registry.Shape
 	joining map[shape.ID]*join // sent to the worker, not yet confirmed
 	// away are the shapes that are not the worker's at present: a worker was
@@ -96,11 +96,13 @@ type pulse struct {
 	taken     atomic.Uint64 // messages it has finished
 	beat      atomic.Uint64 // changes applied and batches committed
 	current   atomic.Uint64 // ID of the shape whose consumer is running, 0: none
+	place     atomic.Uint64 // commit LSN of the transaction that it was last given
+	wrote     atomic.Int64  // when it last wrote to the shape log, in ns of Ingest.now; 0: never
 }
 
-// strikes counts how often a shard's worker was replaced at the same place.
-type strikes struct {
-	id    shape.ID
+// failure counts how often a shard's worker failed at one position without a
+// consumer that could be blamed.
+type failure struct {
 	at    wal.LSN
 	count int
 }

@@ -295,7 +295,7 @@ func (s *spine) command(c command) {
 	case cmdPin:
 		// A shape that is gone from the registry has or will get its cmdRemoved:
 		// a pin behind that would hold the journal for ever.
-		if s.in.opts.Registry.ByID(c.id) != nil {
+		if sp := s.in.opts.Registry.ByID(c.id); sp != nil && !out(sp) {
 			s.tracker.Pin(c.id, s.epochOf(c.id), s.pos, s.in.now())
 		}
 		close(c.done)
@@ -340,7 +340,7 @@ func (s *spine) command(c command) {
 func (s *spine) join(c command) {
 	id := c.join.shape.ID()
 	sh := s.shardOf(id)
-	if _, gone := c.join.shape.Removed(); gone {
+	if out(c.join.shape) {
 		return
 	}
 	if _, back := sh.away[id]; back {
@@ -358,7 +358,9 @@ func (s *spine) join(c command) {
 func (s *spine) publish() {
 	s.in.boundary.Store(uint64(s.tracker.Boundary()))
 	if id, from, ok := s.tracker.Holder(); ok {
-		s.in.holder.Store(&holder{id: id, from: from})
+		if h := s.in.holder.Load(); h == nil || h.id != id || h.from != from {
+			s.in.holder.Store(&holder{id: id, from: from, since: time.Now()})
+		}
 	} else {
 		s.in.holder.Store(nil)
 	}

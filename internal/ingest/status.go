@@ -1,11 +1,14 @@
 package ingest
 
 import (
+	"errors"
+	"fmt"
 	"maps"
 	"slices"
 	"sync"
 	"time"
 
+	"github.com/spillway-sync/spillway/internal/registry"
 	"github.com/spillway-sync/spillway/internal/shape"
 	"github.com/spillway-sync/spillway/internal/wal"
 )
@@ -24,6 +27,18 @@ type Status struct {
 	Stalls   []Stall // the newest, with their evidence
 
 	StallsTotal int
+
+	Alarm      *Alarm // nil: there is none
+	Alarms     int64  // since the start, as are the next two
+	Suspects   int64
+	Restarts   int64
+	Suspected  int           // shapes that make no progress now
+	Restarting int           // shapes that are on their way back to the stream
+	Canary     time.Duration // of the last tiny write, or of the one under way
+	// HeldSince is since when HeldBy holds the boundary where it is, and HeldFor
+	// what it does meanwhile.
+	HeldSince time.Time
+	HeldFor   string
 }
 
 // Ghost is a worker that was replaced and has not returned.
@@ -32,6 +47,7 @@ type Ghost struct {
 	Epoch uint64
 	Shape shape.ID // whose consumer it is in
 	Since time.Time
+	Stack string // when it was replaced
 }
 
 // Status reads the present figures.
@@ -51,9 +67,48 @@ func (in *Ingest) Status() Status {
 	}
 	st.Routed = max(in.Routed(), st.Applied)
 	if h := in.holder.Load(); h != nil {
-		st.Held, st.HeldBy, st.HeldFrom = true, h.id, h.from
+		st.Held, st.HeldBy, st.HeldFrom, st.HeldSince = true, h.id, h.from, h.since
+		st.HeldFor = in.occupation(h.id)
 	}
+	d := in.watchdog
+	st.Alarm, st.Alarms = in.guard.alarm.Load(), in.guard.alarms.Load()
+	st.Suspects, st.Restarts = d.suspects.Load(), d.restarts.Load()
+	st.Suspected, st.Restarting = in.guard.suspected(), int(in.away.Load())
+	st.Canary = in.canary.took()
 	return st
+}
+
+// occupation says what a shape that holds the journal is doing.
+func (in *Ingest) occupation(id shape.ID) string {
+	sp := in.opts.Registry.ByID(id)
+	sh := in.shards[uint64(id)%uint64(len(in.shards))]
+	switch {
+	case sp == nil:
+		return "leaving"
+	case sp.State() == registry.Snapshotting:
+		return "first rows"
+	case in.guard.isSuspect(id):
+		return "no progress"
+	case sh.behind.Load():
+		return "catching up"
+	}
+	return "not yet durable"
+}
+
+// ErrGhosts ends an Ingest with more ghosts than its limit: each is a goroutine
+// that cannot be killed, and a new start is rid of them.
+var ErrGhosts = errors.New("too many replaced workers do not return")
+
+// addGhost counts a worker that was replaced and still runs. false: that is one
+// too many, and the end.
+func (in *Ingest) addGhost(p *pulse, s *Stall) bool {
+	in.ghosts.add(p, Ghost{Shard: s.Shard, Epoch: p.epoch, Shape: s.Shape, Since: time.Now(), Stack: s.Stack})
+	if n := in.ghosts.count(); in.opts.GhostLimit > 0 && n > in.opts.GhostLimit {
+		in.fail(fmt.Errorf("%w: %d, the limit is %d", ErrGhosts, n, in.opts.GhostLimit))
+		in.stop()
+		return false
+	}
+	return true
 }
 
 // ghosts are the workers that were replaced and have not returned.

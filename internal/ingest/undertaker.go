@@ -2,6 +2,8 @@ package ingest
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"sync"
 	"time"
 
@@ -14,6 +16,8 @@ type burial struct {
 	shape  *registry.Shape
 	reason shape.Reason
 	detail string
+	// ill: its log stays readable until it has been built anew.
+	ill bool
 }
 
 // graveyard is the queue of the undertaker. Whoever gives a shape up must not
@@ -30,12 +34,22 @@ func newGraveyard() *graveyard {
 }
 
 func (in *Ingest) bury(sp *registry.Shape, reason shape.Reason, detail string) {
-	g := in.grave
+	in.layOut(burial{shape: sp, reason: reason, detail: detail})
+}
+
+// quarantine takes a shape out of the stream whose consumer cannot go on. What
+// is in its log stays readable, for as long as it takes to build it anew.
+func (in *Ingest) quarantine(sp *registry.Shape, reason shape.Reason, detail string) {
+	in.layOut(burial{shape: sp, reason: reason, detail: detail, ill: in.opts.Quarantine != nil})
+}
+
+func (in *Ingest) layOut(b burial) {
+	sp, g := b.shape, in.grave
 	g.mu.Lock()
 	_, twice := g.seen[sp.ID()]
 	if !twice {
 		g.seen[sp.ID()] = struct{}{}
-		g.queue = append(g.queue, burial{sp, reason, detail})
+		g.queue = append(g.queue, b)
 	}
 	g.mu.Unlock()
 	if twice {
@@ -64,12 +78,14 @@ func (g *graveyard) forget(id shape.ID) {
 	delete(g.seen, id)
 }
 
-// undertaker removes shapes, in an order in which a crash at any point does no
+// undertaker removes shapes, and keeps the notes of their lives, in an order in which a crash at any point does no
 // harm: tombstone durable (a crash before it: the replay gives the shape up
 // again), then its bytes (a crash before that: the next start sweeps them), then
 // out of the tracker, so that it never stops holding the journal too early.
 func (in *Ingest) undertaker(ctx context.Context) error {
+	defer in.keep()
 	for {
+		in.keep()
 		b, ok := in.grave.next()
 		if !ok {
 			select {
@@ -87,14 +103,14 @@ func (in *Ingest) undertaker(ctx context.Context) error {
 
 func (in *Ingest) inter(ctx context.Context, b burial) error {
 	sp := b.shape
-	in.opts.Logger.Info("shape removed", "handle", sp.Handle(), "table", sp.Def().Table.Name,
-		"reason", b.reason, "detail", b.detail)
+	in.opts.Logger.Info("shape leaves the stream", "handle", sp.Handle(), "table", sp.Def().Table.Name,
+		"reason", b.reason, "detail", b.detail, "stays_readable", b.ill)
 	for wait := tick; ; wait = min(2*wait, 5*time.Second) {
-		err := in.opts.Registry.Remove(sp, b.reason)
+		err := in.putAway(&b)
 		if err == nil {
 			break
 		}
-		in.opts.Logger.Error("store a shape's removal; will try again", "handle", sp.Handle(), "err", err)
+		in.opts.Logger.Error("store that a shape has left the stream; will try again", "handle", sp.Handle(), "err", err)
 		select {
 		case <-time.After(wait):
 		case <-ctx.Done():
@@ -107,8 +123,28 @@ func (in *Ingest) inter(ctx context.Context, b burial) error {
 		return ctx.Err()
 	}
 	in.grave.forget(sp.ID())
-	if f := in.opts.OnRemoved; f != nil {
+	in.strikes.forget(sp.ID())
+	if f := in.opts.OnRemoved; f != nil && !b.ill {
 		f(b.reason)
 	}
 	return nil
+}
+
+// putAway makes durable that a shape is out of the stream.
+func (in *Ingest) putAway(b *burial) error {
+	if b.ill && b.shape.State() != registry.Live {
+		b.ill = false // nobody can read a part of the first rows
+	}
+	if !b.ill {
+		return in.opts.Registry.Remove(b.shape, b.reason)
+	}
+	// What clients have read of it is not in the journal's keeping any more.
+	if err := in.opts.Log.Flush(); err != nil {
+		return fmt.Errorf("flush the shape log: %w", err)
+	}
+	err := in.opts.Quarantine(b.shape, b.reason, b.detail)
+	if errors.Is(err, registry.ErrRemoved) {
+		return nil
+	}
+	return err
 }

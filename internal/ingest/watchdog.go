@@ -1,13 +1,12 @@
 package ingest
 
 import (
-	"bytes"
 	"context"
-	"runtime"
+	"log/slog"
+	"math/rand/v2"
 	"slices"
-	"strconv"
-	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/spillway-sync/spillway/internal/shape"
@@ -19,18 +18,22 @@ type Stall struct {
 	Shard   int
 	Shape   shape.ID      // whose consumer was running
 	Handle  shape.Handle  // of Shape; it tells who that was when the shape has gone
-	At      wal.LSN       // the shard's position
+	At      wal.LSN       // the position that all before is applied
+	Place   wal.LSN       // commit LSN of the transaction in hand
 	For     time.Duration // observed time without progress
 	Queued  int           // messages in its mailbox
+	Wrote   time.Duration // since its last write to the shape log; 0: none yet
 	Cause   string
 	Stack   string // of that very goroutine
 	Strikes int    // times at this place
 	When    time.Time
+
+	goroutine int64
 }
 
 // watchdog finds workers that owe something and make no progress. It is a
-// goroutine of its own which reads atomics only and never waits for those it
-// watches.
+// goroutine of its own which reads atomics, takes leaf locks and never waits for
+// those it watches.
 //
 // Its clock counts observed time: between two of its ticks at most two tick
 // lengths are counted, so that after SIGSTOP, a paused machine or a long
@@ -39,6 +42,13 @@ type watchdog struct {
 	in    *Ingest
 	every time.Duration
 	seen  []sighting
+
+	canary      int64         // the write under way at the last look
+	canaryStill time.Duration // observed time since it began
+	relaxed     time.Duration // when the last alarm ended
+	held        bool          // the journal holds the stream back
+
+	suspects, restarts atomic.Int64 // since the start
 
 	mu      sync.Mutex // leaf lock
 	history []Stall    // the newest last, at most historyLength
@@ -51,7 +61,7 @@ const historyLength = 64
 type sighting struct {
 	epoch, taken, beat, applied uint64
 	still                       time.Duration // observed time without progress
-	suspect                     bool          // first strike
+	suspect                     shape.ID      // first strike
 }
 
 func newWatchdog(in *Ingest) *watchdog {
@@ -62,8 +72,12 @@ func newWatchdog(in *Ingest) *watchdog {
 	}
 }
 
+// pause is the time to the next tick. It varies, so that what is regular itself
+// does not always fall into the same place.
+func (d *watchdog) pause() time.Duration { return d.every - d.every/8 + rand.N(d.every/4+1) }
+
 func (d *watchdog) run(ctx context.Context) error {
-	t := time.NewTicker(d.every)
+	t := time.NewTimer(d.pause())
 	defer t.Stop()
 	last := time.Now()
 	for {
@@ -72,13 +86,66 @@ func (d *watchdog) run(ctx context.Context) error {
 		case <-ctx.Done():
 			return ctx.Err()
 		}
+		t.Reset(d.pause())
 		now := time.Now()
 		observed := min(now.Sub(last), 2*d.every)
 		last = now
+		d.lookAtAll(observed)
 		for n := range d.in.shards {
 			d.look(n, observed)
 		}
+		d.in.guard.judge(d.in.now())
 	}
+}
+
+func (d *watchdog) window() time.Duration { return guardGraces * d.in.opts.Grace }
+
+// lookAtAll decides whether something hits everybody.
+func (d *watchdog) lookAtAll(observed time.Duration) {
+	c, g, now := d.in.canary, d.in.guard, d.in.now()
+	if began := c.began.Load(); began == 0 || began != d.canary {
+		d.canary, d.canaryStill = began, 0
+	} else {
+		d.canaryStill += observed
+	}
+	why := g.systemic(now, d.window())
+	if d.canaryStill >= c.late {
+		why = "a tiny write to the data directory does not return"
+	}
+	log := d.in.opts.Logger
+	switch was := g.alarm.Load(); {
+	case why != "" && was == nil:
+		g.alarm.Store(&Alarm{Why: why, Since: time.Now()})
+		g.alarms.Add(1)
+		log.Error("alarm: this hits everybody, so nobody is given up for it; the budgets protect Postgres", "why", why)
+	case why == "" && was != nil:
+		g.alarm.Store(nil)
+		d.relaxed = now
+		log.Info("the alarm is over", "was", was.Why, "lasted", time.Since(was.Since))
+	}
+	d.holdBack(now)
+}
+
+// holdBack lets the journal take nothing more while there is an alarm and it is
+// near its budget: then Postgres keeps what comes, within a budget of its own.
+// Without an alarm the worst laggard goes instead.
+func (d *watchdog) holdBack(now time.Duration) {
+	budget, bytes := d.in.opts.JournalBudget, d.in.opts.Journal.Stats().Bytes
+	if budget == 0 {
+		return
+	}
+	switch near := bytes >= nearBudget(budget); {
+	case near && !d.held && d.in.guard.alarm.Load() != nil:
+		d.setHeld(true)
+	case d.held && (!near || d.in.guard.alarm.Load() == nil && now-d.relaxed > d.window()):
+		d.setHeld(false)
+	}
+}
+
+func (d *watchdog) setHeld(on bool) {
+	d.held = on
+	d.in.held.Store(on)
+	d.in.opts.Journal.Hold(on)
 }
 
 // look decides about one shard.
@@ -88,6 +155,9 @@ func (d *watchdog) look(n int, observed time.Duration) {
 	is := sighting{epoch: p.epoch, taken: p.taken.Load(), beat: p.beat.Load(), applied: sh.applied.Load()}
 	owes := p.posted.Load() > is.taken || sh.routed.Load() > is.applied
 	if !owes || is.epoch != was.epoch || is.taken != was.taken || is.beat != was.beat || is.applied != was.applied {
+		if was.suspect != 0 {
+			d.in.guard.suspect(was.suspect, false)
+		}
 		*was = is
 		return
 	}
@@ -99,22 +169,38 @@ func (d *watchdog) look(n int, observed time.Duration) {
 		// somebody for it would be wrong.
 		return
 	}
-	if !was.suspect {
-		was.suspect = true
-		d.in.opts.Logger.Warn("a shape's consumer is suspected: it owes and makes no progress",
-			"shard", n, "shape", id, "for", was.still)
+	stall := d.in.stallOf(n, p, wal.LSN(sh.applied.Load()), "no progress in its consumer")
+	stall.For = was.still
+	if was.suspect == 0 {
+		was.suspect = id
+		d.suspect(stall)
 		return
 	}
-	stall := &Stall{
-		Shard: n, Shape: id, For: was.still, Queued: int(p.posted.Load() - is.taken),
-		Cause: "no progress in its consumer", Stack: stackOf(p.goroutine.Load()), When: time.Now(),
+	if d.in.guard.alarm.Load() != nil {
+		return
 	}
+	stall.Stack = stackOf(stall.goroutine)
 	select {
 	case d.in.commands <- command{kind: cmdReplace, shard: sh, pulse: p, stall: stall}:
-		was.suspect, was.still = false, 0
+		d.in.guard.suspect(id, false)
+		was.suspect, was.still = 0, 0
 	default:
 		// The spine is busy; the next tick tries again.
 	}
+}
+
+// suspect takes the first strike down, with the evidence.
+func (d *watchdog) suspect(s *Stall) {
+	d.in.guard.suspect(s.Shape, true)
+	d.suspects.Add(1)
+	s.Stack = stackOf(s.goroutine)
+	d.in.opts.Logger.Warn("a shape's consumer is suspected: it owes and makes no progress", s.log(), "stack", s.Stack)
+	d.in.notes.add(s.Shape, "suspect", s.describe(), s.Stack)
+}
+
+func (s *Stall) log() slog.Attr {
+	return slog.Group("stall", "shape", s.Shape, "shard", s.Shard, "place", s.Place, "for", s.For, "queued", s.Queued,
+		"last_write", s.Wrote, "cause", s.Cause, "strike", s.Strikes)
 }
 
 func (d *watchdog) record(s Stall) {
@@ -134,32 +220,4 @@ func (d *watchdog) stalls() (newest []Stall, total int) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	return slices.Clone(d.history), d.total
-}
-
-// goroutineID reads the number by which stack traces name this goroutine. The
-// runtime tells it nowhere else; it is used for evidence only.
-func goroutineID() int64 {
-	var buf [64]byte
-	f := bytes.Fields(buf[:runtime.Stack(buf[:], false)])
-	if len(f) < 2 {
-		return 0
-	}
-	n, err := strconv.ParseInt(string(f[1]), 10, 64)
-	if err != nil {
-		return 0
-	}
-	return n
-}
-
-// stackOf finds one goroutine's stack among all.
-func stackOf(id int64) string {
-	buf := make([]byte, 1<<20)
-	buf = buf[:runtime.Stack(buf, true)]
-	head := "goroutine " + strconv.FormatInt(id, 10) + " "
-	for s := range strings.SplitSeq(string(buf), "\n\n") {
-		if strings.HasPrefix(s, head) {
-			return s
-		}
-	}
-	return ""
 }

@@ -94,6 +94,7 @@ func (w *worker) take(ctx context.Context, m message) error {
 		return w.rejoin(ctx, m.rejoin, m.at)
 	case m.remove != 0:
 		if gone := w.members[m.remove]; gone != nil {
+			setApart(gone.shape) // it may be read on, without the shard
 			gone.consumer.Share(nil)
 			delete(w.members, m.remove)
 		}
@@ -217,13 +218,15 @@ func (w *worker) change(id shape.ID, tx *wal.Txn, ch *wal.Change) error {
 	if m == nil || m.dead {
 		return nil
 	}
-	if _, gone := m.shape.Removed(); gone {
+	if out(m.shape) {
 		// Its removal lies behind in the mailbox; what is left for it would
 		// only keep the others waiting.
 		m.dead = true
 		m.consumer.Share(nil)
+		setApart(m.shape)
 		return nil
 	}
+	w.pulse.place.Store(uint64(tx.Commit))
 	w.pulse.current.Store(uint64(id))
 	if f := w.in.opts.BeforeApply; f != nil {
 		f(id, ch)
@@ -236,6 +239,15 @@ func (w *worker) change(id shape.ID, tx *wal.Txn, ch *wal.Change) error {
 	w.pulse.current.Store(0)
 	w.pulse.beat.Add(1)
 	return w.settle(m, err)
+}
+
+// out says that a shape is not part of the stream any more.
+func out(sp *registry.Shape) bool {
+	if _, gone := sp.Removed(); gone {
+		return true
+	}
+	_, ill := sp.Illness()
+	return ill
 }
 
 func (w *worker) relation(id shape.ID, tx *wal.Txn, rel *wal.Relation) error {
@@ -341,6 +353,7 @@ func (w *worker) write() error {
 	if err := w.batch.Commit(); err != nil {
 		return fmt.Errorf("write the shape log: %w", err)
 	}
+	w.pulse.wrote.Store(int64(w.in.now()))
 	w.batch = w.in.opts.Log.NewBatch()
 	w.size = 0
 	return nil

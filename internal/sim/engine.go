@@ -10,6 +10,8 @@ import (
 	"sync"
 	"time"
 
+	"github.com/cockroachdb/pebble/v2/vfs"
+
 	"github.com/spillway-sync/spillway/internal/ingest"
 	"github.com/spillway-sync/spillway/internal/journal"
 	"github.com/spillway-sync/spillway/internal/registry"
@@ -36,6 +38,7 @@ type Config struct {
 	// journal's. Zero: the defaults.
 	ChunkBytes, SegmentBytes, WindowBytes int64
 	JournalBudget                         int64
+	GhostLimit                            int
 	BeforeApply                           func(shape.ID, *wal.Change)
 	Logger                                *slog.Logger // nil: silent
 }
@@ -91,7 +94,10 @@ func Open(c Config) (*Engine, error) {
 func (e *Engine) Run() {
 	ctx, cancel := context.WithCancel(context.Background())
 	e.cancel = cancel
-	go func() { e.ended <- e.Ingest.Run(ctx) }()
+	go func() {
+		e.ended <- e.Ingest.Run(ctx)
+		close(e.ended)
+	}()
 }
 
 func (e *Engine) open() (err error) {
@@ -124,6 +130,7 @@ func (e *Engine) open() (err error) {
 		Logger:      e.Logger,
 		OnBoundary:  func(b wal.LSN) error { return e.note("boundary", uint64(b), false) },
 		BeforeApply: e.BeforeApply,
+		GhostLimit:  e.GhostLimit, Canary: e.canary,
 	})
 	if err != nil {
 		return err
@@ -133,6 +140,15 @@ func (e *Engine) open() (err error) {
 		Workers: 3, ChunkBytes: e.ChunkBytes, Logger: e.Logger,
 	})
 	return nil
+}
+
+// canary writes a few bytes to a file that shares the journal's fate.
+func (e *Engine) canary() error {
+	f, err := e.Disk.Create(journalDir+"-canary", vfs.WriteCategoryUnspecified)
+	if err != nil {
+		return err
+	}
+	return errors.Join(f.Sync(), f.Close())
 }
 
 // start is where the journal is to be read from.
