@@ -25,6 +25,7 @@ const (
 	exitConfig   = 2
 	exitPostgres = 3
 	exitStorage  = 4
+	exitGhosts   = 5
 )
 
 type cli struct {
@@ -42,7 +43,7 @@ It speaks the Electric protocol: every Electric client works unchanged.
 
 Every flag can be given as the variable named behind it. Exit codes: 0 asked to
 stop, 1 internal error, 2 configuration, 3 Postgres is set up in a way that
-cannot be used, 4 storage.`
+cannot be used, 4 storage, 5 too many workers that hang: start it again.`
 
 func main() {
 	os.Exit(run(os.Args[1:]))
@@ -94,6 +95,8 @@ func exitCode(err error) int {
 	}
 	var config configError
 	switch {
+	case errors.Is(err, engine.ErrGhosts):
+		return exitGhosts
 	case errors.As(err, &config):
 		return exitConfig
 	case errors.Is(err, engine.ErrPostgres):

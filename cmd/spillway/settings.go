@@ -39,6 +39,8 @@ type settings struct {
 	JournalBudget string `group:"Storage" kind:"size" env:"SPILLWAY_JOURNAL_BUDGET" placeholder:"4GiB" help:"What the journal may hold because a consumer lags."`
 	WALBudget     string `group:"Storage" kind:"size" env:"SPILLWAY_WAL_BUDGET" placeholder:"SIZE" help:"What Postgres may retain because of us; unset: no limit."`
 	StallGrace    string `group:"Storage" kind:"time" env:"SPILLWAY_STALL_GRACE,ELECTRIC_FLUSH_STALL_GRACE_PERIOD" placeholder:"30s" help:"How long a consumer may owe without making progress. A bare number is milliseconds."`
+	MaxGhosts     string `group:"Storage" kind:"number" env:"SPILLWAY_MAX_GHOSTS" placeholder:"16" help:"Workers that hang for ever before the process ends (code 5) to start afresh."`
+	ParkTime      string `group:"Storage" kind:"time" env:"SPILLWAY_PARK_TIME" placeholder:"5m" help:"How long a shape that cannot be built anew is left alone; it doubles each time."`
 
 	Chaos toggle `group:"Trying things" kind:"bool" env:"SPILLWAY_CHAOS" placeholder:"false" help:"Let operators make faults on purpose (POST /chaos on the address for operators). Never in production."`
 
@@ -78,6 +80,8 @@ func (s *settings) config(k *kong.Context) (engine.Config, *slog.Logger, error) 
 	const times = "a time such as 20s, 500ms or 2m"
 	read(&f, "SPILLWAY_LONG_POLL_TIMEOUT", s.LongPollTimeout, &c.LongPollTimeout, parseTime, times)
 	read(&f, "SPILLWAY_STALL_GRACE", s.StallGrace, &c.StallGrace, parseTime, times)
+	read(&f, "SPILLWAY_MAX_GHOSTS", s.MaxGhosts, &c.MaxGhosts, strconv.Atoi, "a number")
+	read(&f, "SPILLWAY_PARK_TIME", s.ParkTime, &c.ParkTime, parseTime, times)
 	read(&f, "SPILLWAY_CACHE_MAX_AGE", s.CacheMaxAge, &c.CacheMaxAge, parseSeconds, "a number of seconds")
 	read(&f, "SPILLWAY_CACHE_STALE_AGE", s.CacheStaleAge, &c.CacheStaleAge, parseSeconds, "a number of seconds")
 	const sizes = "a size such as 10MiB, 4GiB or a number of bytes"

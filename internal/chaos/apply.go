@@ -22,7 +22,7 @@ const (
 // BeforeApply is called by whoever is about to give a shape's consumer a change.
 // It may take for ever, or panic.
 func (c *Faults) BeforeApply(id shape.ID, ch *wal.Change) {
-	for _, f := range c.strikes(id, ch) {
+	for _, f := range c.strikes(id, c.key(id), ch) {
 		switch f.req.Fault {
 		case Block:
 			f.block()
@@ -38,14 +38,24 @@ func (c *Faults) BeforeApply(id shape.ID, ch *wal.Change) {
 	}
 }
 
+// key is the definition of a shape, if any fault asks for it.
+func (c *Faults) key(id shape.ID) string {
+	if c.heirs.Load() == 0 {
+		return ""
+	}
+	return c.opts.Key(id)
+}
+
 // strikes are the faults that a change runs into.
-func (c *Faults) strikes(id shape.ID, ch *wal.Change) []*fault {
+func (c *Faults) strikes(id shape.ID, key string, ch *wal.Change) []*fault {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	var out []*fault
 	for _, f := range slices.Clone(c.active) {
 		switch {
-		case f.target.Def == nil || f.target.ID != id:
+		case f.target.Def == nil:
+			continue
+		case f.target.ID != id && (!f.req.Heirs || key != f.key):
 			continue
 		case f.req.Times > 0 && f.hits >= f.req.Times:
 			continue

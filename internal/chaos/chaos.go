@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/spillway-sync/spillway/internal/shape"
@@ -43,6 +44,8 @@ type Request struct {
 	// Times is how often block, spin or panic strikes; 0: always, but panic once.
 	// Whom it struck stays struck until the fault ends.
 	Times int `json:"times"`
+	// Heirs: the shapes that take the place of Shape are struck too.
+	Heirs bool `json:"heirs"`
 }
 
 // Active is a fault that is on.
@@ -65,6 +68,8 @@ type Target struct {
 type Options struct {
 	// Find returns the shape that has a handle.
 	Find func(shape.Handle) (Target, bool)
+	// Key returns the canonical form of a shape's definition, "" if it is gone.
+	Key func(shape.ID) string
 	// Drip is how long a dripping consumer takes for one change.
 	Drip   time.Duration
 	Logger *slog.Logger
@@ -72,7 +77,8 @@ type Options struct {
 
 // Faults are the faults that are on. A nil *Faults has none and takes none.
 type Faults struct {
-	opts Options
+	opts  Options
+	heirs atomic.Int64 // faults that are on and strike heirs
 
 	mu     sync.Mutex // leaf lock
 	last   int        // number of the newest
@@ -84,6 +90,7 @@ type fault struct {
 	id     string
 	req    Request
 	target Target
+	key    string     // the target's canonical form
 	prefix []byte     // of the keys of the target's table
 	until  *time.Time // nil: until it is lifted
 	ended  chan struct{}
@@ -112,6 +119,9 @@ func (c *Faults) Begin(req Request) (Active, error) {
 		until := f.since.Add(limit)
 		f.until = &until
 		f.timer = time.AfterFunc(limit, func() { c.Lift(f.id) })
+	}
+	if req.Heirs {
+		c.heirs.Add(1)
 	}
 	c.active = append(c.active, f)
 	c.opts.Logger.Warn("chaos: a fault begins", "id", f.id, "fault", req.Fault, "shape", req.Shape, "key", req.Key, "for", limit)
@@ -149,6 +159,9 @@ func (c *Faults) end(f *fault) {
 		f.timer.Stop()
 	}
 	close(f.ended)
+	if f.req.Heirs {
+		c.heirs.Add(-1)
+	}
 	c.opts.Logger.Warn("chaos: a fault has ended", "id", f.id, "fault", f.req.Fault, "hits", f.hits)
 }
 

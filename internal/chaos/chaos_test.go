@@ -23,6 +23,12 @@ func faults() *Faults {
 		Find: func(h shape.Handle) (Target, bool) {
 			return Target{ID: 7, Def: &shape.Def{Table: table}}, h == "h"
 		},
+		Key: func(id shape.ID) string {
+			if id == 9 {
+				return (&shape.Def{Table: table}).Key()
+			}
+			return ""
+		},
 		Drip:   time.Minute,
 		Logger: slog.New(slog.DiscardHandler),
 	})
@@ -42,6 +48,19 @@ func begin(t *testing.T, c *Faults, req Request) Active {
 	return f
 }
 
+// A fault follows those that take its shape's place if it is told so.
+func TestHeirs(t *testing.T) {
+	for _, heirs := range []bool{false, true} {
+		c := faults()
+		begin(t, c, Request{Fault: PanicRow, Shape: "h", Key: `"public"."items"/"1"`, Heirs: heirs})
+		for id, want := range map[shape.ID]bool{7: true, 8: false, 9: heirs} {
+			if got := panics(func() { c.BeforeApply(id, insert("1")) }); got != want {
+				t.Errorf("heirs %v: shape %d is struck: %v", heirs, id, got)
+			}
+		}
+	}
+}
+
 // Each refusal names the field and what to do.
 func TestRefusals(t *testing.T) {
 	c := faults()
@@ -57,6 +76,7 @@ func TestRefusals(t *testing.T) {
 		`for: "soon" is not a time`:              {Fault: JournalFull, For: "soon"},
 		`for: "-1s" is not a time`:               {Fault: JournalFull, For: "-1s"},
 		"times: -1 is not a number":              {Fault: Block, Shape: "h", Times: -1},
+		"heirs: journal-full hits every shape":   {Fault: JournalFull, Heirs: true},
 		"times: only block, spin, panic can be ": {Fault: Drip, Shape: "h", Times: 1},
 	} {
 		if _, err := c.Begin(req); err == nil || !strings.Contains(err.Error(), want) {

@@ -30,6 +30,9 @@ func (c *Faults) check(req Request) (*fault, time.Duration, error) {
 	} else if req.Shape != "" {
 		return nil, 0, fmt.Errorf("shape: %s hits every shape: leave it out", req.Fault)
 	}
+	if req.Heirs && req.Shape == "" {
+		return nil, 0, fmt.Errorf("heirs: %s hits every shape: leave it out", req.Fault)
+	}
 	if req.Fault != PanicRow && req.Key != "" {
 		return nil, 0, fmt.Errorf("key: only %s has one: leave it out", PanicRow)
 	}
@@ -61,7 +64,7 @@ func (c *Faults) aim(f *fault) error {
 	if !ok {
 		return fmt.Errorf("shape: no shape has the handle %q: the header electric-handle of its answers names it", req.Shape)
 	}
-	f.target = target
+	f.target, f.key = target, target.Def.Key()
 	if req.Fault != PanicRow {
 		return nil
 	}

@@ -18,6 +18,12 @@ func (e *Engine) newChaos() *chaos.Faults {
 			}
 			return chaos.Target{ID: sp.ID(), Def: sp.Def()}, true
 		},
+		Key: func(id shape.ID) string {
+			if sp := e.registry.ByID(id); sp != nil {
+				return sp.Key()
+			}
+			return ""
+		},
 		// Too lively for the watchdog, too slow for any stream.
 		Drip:   min(e.cfg.StallGrace/2, time.Minute),
 		Logger: e.log,

@@ -44,6 +44,12 @@ type Config struct {
 
 	// StallGrace is how long a consumer may make no progress.
 	StallGrace time.Duration
+	// MaxGhosts is how many replaced workers that do not return are borne with
+	// before the process ends for a new start.
+	MaxGhosts int
+	// ParkTime is how long a shape that was built anew in vain too often is left
+	// alone; it doubles each time.
+	ParkTime time.Duration
 	// JournalBudget is what the journal may hold because a consumer lags, in bytes.
 	JournalBudget int64
 	// WALBudget is what Postgres may retain because of us, in bytes; 0: not set.
@@ -73,6 +79,8 @@ func DefaultConfig() Config {
 		DataDir:         "./spillway-data",
 		StreamID:        "default",
 		StallGrace:      30 * time.Second,
+		MaxGhosts:       16,
+		ParkTime:        5 * time.Minute,
 		JournalBudget:   4 << 30,
 		LongPollTimeout: 20 * time.Second,
 		ChunkBytes:      10 << 20,
@@ -137,6 +145,8 @@ func (c *Config) Validate() error {
 		}
 	}
 	positive("SPILLWAY_STALL_GRACE", int64(c.StallGrace))
+	positive("SPILLWAY_MAX_GHOSTS", int64(c.MaxGhosts))
+	positive("SPILLWAY_PARK_TIME", int64(c.ParkTime))
 	positive("SPILLWAY_JOURNAL_BUDGET", c.JournalBudget)
 	positive("SPILLWAY_LONG_POLL_TIMEOUT", int64(c.LongPollTimeout))
 	positive("SPILLWAY_CHUNK_BYTES", c.ChunkBytes)

@@ -54,6 +54,7 @@ type Engine struct {
 	db       *pgquery.DB
 	creator  *snapshot.Creator
 	chaos    *chaos.Faults // nil: off
+	ward     *ward
 
 	// stream is the part that is replaced when continuity is lost.
 	stream atomic.Pointer[stream]
@@ -64,6 +65,8 @@ type Engine struct {
 	lastErr string
 	active  chan struct{} // closed while streaming; replaced when it stops
 	removed map[shape.Reason]int64
+	// recorder is changed by the goroutine that watches ghosts only.
+	recorder recorder
 
 	advised  bool // the session goroutine's: Advice was logged
 	session  atomic.Pointer[pgrepl.Session]
@@ -96,6 +99,7 @@ func New(cfg Config, log *slog.Logger) (*Engine, error) {
 	if cfg.Chaos {
 		e.chaos = e.newChaos()
 	}
+	e.ward = newWard(e)
 	if err := e.open(); err != nil {
 		return nil, errors.Join(&storageError{err}, e.close())
 	}
@@ -161,6 +165,9 @@ func (e *Engine) openStream() error {
 		OnBoundary: e.noteBoundary,
 		OnRelation: func(oid uint32) { e.db.Invalidate(oid) },
 		OnRemoved:  e.countRemoved,
+		Quarantine: e.quarantine,
+		GhostLimit: e.cfg.MaxGhosts,
+		Canary:     e.canary,
 	}
 	if e.chaos != nil {
 		opts.BeforeApply = e.chaos.BeforeApply
@@ -173,6 +180,16 @@ func (e *Engine) openStream() error {
 	return nil
 }
 
+// canary writes a few bytes where the data is.
+func (e *Engine) canary() error {
+	f, err := e.chaos.FS(vfs.Default).Create(e.path("canary"), vfs.WriteCategoryUnspecified)
+	if err != nil {
+		return fmt.Errorf("create the canary's file: %w", err)
+	}
+	_, err = f.Write([]byte("tweet"))
+	return errors.Join(err, f.Sync(), f.Close())
+}
+
 func (e *Engine) journalEvents() journal.Events {
 	told := false // both are called by the journal's writer
 	return journal.Events{
@@ -181,11 +198,15 @@ func (e *Engine) journalEvents() journal.Events {
 				return // it tries again every second
 			}
 			told = true
+			if errors.Is(err, journal.ErrHeld) {
+				e.log.Error("the journal is at its budget while something hits everybody: intake stops, Postgres keeps what comes")
+				return
+			}
 			e.log.Error("the journal's disk is full: intake stops, what is there is served; it goes on by itself once there is space", "err", err)
 		},
 		Resumed: func() {
 			told = false
-			e.log.Info("the journal's disk has space again: intake goes on")
+			e.log.Info("the journal has space again: intake goes on")
 		},
 		Torn: func(path string, offset, bytes int64) {
 			e.log.Info("left out what a crash did not finish writing", "file", path, "offset", offset, "bytes", bytes)
@@ -240,6 +261,8 @@ func (e *Engine) Run(ctx context.Context) error {
 		}
 	})
 	all.Go(func() { e.audit(ctx) })
+	all.Go(func() { e.ward.run(ctx) })
+	all.Go(func() { e.watchGhosts(ctx) })
 	all.Go(func() {
 		defer cancel()
 		e.watchStream(ctx)
@@ -268,7 +291,10 @@ func (e *Engine) startStream(ctx context.Context) {
 	st.cancel = cancel
 	go func() {
 		defer close(st.ended)
-		if err := st.ingest.Run(sctx); err != nil {
+		switch err := st.ingest.Run(sctx); {
+		case errors.Is(err, ingest.ErrGhosts):
+			st.err = &ghostsError{err}
+		case err != nil:
 			st.err = &storageError{err}
 		}
 	}()
@@ -287,7 +313,7 @@ func (e *Engine) watchStream(ctx context.Context) {
 			return
 		case <-st.ended:
 			if !st.replaced.Load() {
-				e.fail(st.err)
+				e.fail(e.reported(st.err))
 				return
 			}
 			select {
@@ -295,6 +321,41 @@ func (e *Engine) watchStream(ctx context.Context) {
 			case <-ctx.Done():
 				return
 			}
+		}
+	}
+}
+
+// reported adds a report to an error that only stacks can explain.
+func (e *Engine) reported(err error) error {
+	if !errors.Is(err, ErrGhosts) {
+		return err
+	}
+	dir, rerr := e.report()
+	if rerr != nil {
+		return errors.Join(err, rerr)
+	}
+	return fmt.Errorf("%w; all stacks and a trace of the last seconds are in %s", err, dir)
+}
+
+// watchGhosts keeps a record of what happens as long as there are ghosts.
+func (e *Engine) watchGhosts(ctx context.Context) {
+	t := time.NewTicker(time.Second)
+	defer t.Stop()
+	for {
+		n := len(e.stream.Load().ingest.Status().Ghosts)
+		e.mu.Lock()
+		r := e.recorder
+		e.mu.Unlock()
+		if err := r.follow(n); err != nil {
+			e.log.Warn("what replaced workers do is not recorded", "err", err)
+		}
+		e.mu.Lock()
+		e.recorder = r
+		e.mu.Unlock()
+		select {
+		case <-t.C:
+		case <-ctx.Done():
+			return
 		}
 	}
 }

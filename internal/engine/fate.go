@@ -13,7 +13,15 @@ var (
 	ErrPostgres = errors.New("postgres")
 	// ErrStorage: the data directory cannot be used.
 	ErrStorage = errors.New("storage")
+	// ErrGhosts: too many workers hang that cannot be killed. Nothing is lost, and
+	// a new start is rid of them.
+	ErrGhosts = errors.New("ghosts")
 )
+
+type ghostsError struct{ error }
+
+func (e *ghostsError) Unwrap() error        { return e.error }
+func (e *ghostsError) Is(target error) bool { return target == ErrGhosts }
 
 type postgresError struct{ error }
 

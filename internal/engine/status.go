@@ -217,7 +217,7 @@ func (e *Engine) Status() Status {
 
 	st.Ghosts = make([]Ghost, 0, len(in.Ghosts))
 	for _, g := range in.Ghosts {
-		st.Ghosts = append(st.Ghosts, Ghost{Shard: g.Shard, Epoch: g.Epoch, Handle: e.handleOf(g.Shape), Seconds: time.Since(g.Since).Seconds()})
+		st.Ghosts = append(st.Ghosts, Ghost{Shard: g.Shard, Epoch: g.Epoch, Handle: e.handleOf(g.Shape), Seconds: time.Since(g.Since).Seconds(), Stack: g.Stack})
 	}
 	st.StallsTotal = in.StallsTotal
 	for _, s := range in.Stalls {
@@ -230,6 +230,7 @@ func (e *Engine) Status() Status {
 	if st.Health == HealthActive && j.State >= journal.StateStalled {
 		st.Health, st.Reason = HealthDegraded, "the journal is "+j.State.String()
 	}
+	e.ladderStatus(&st)
 	st.Sessions = e.sessions.Load()
 	return st
 }

@@ -73,7 +73,9 @@ type stand struct {
 	Postgres struct {
 		RetainedBytes *int64 `json:"retained_bytes"`
 	}
-	Shapes  struct{ Live, Snapshotting int }
+	Shapes  struct{ Live, Snapshotting, Quarantined, Parked int }
+	Ladder  struct{ Suspects, Restarts, Quarantines, Rebuilds, Parkings, Alarms int }
+	Alarm   string
 	Removed map[string]int
 	Stalled []struct {
 		Handle, Cause, Stack string

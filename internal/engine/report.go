@@ -1,0 +1,72 @@
+package engine
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"runtime/pprof"
+	"runtime/trace"
+	"time"
+)
+
+const (
+	// traceAge and traceBytes are how much of the past a report holds.
+	traceAge   = 10 * time.Second
+	traceBytes = 8 << 20
+)
+
+// recorder keeps the last seconds of the runtime's trace while there are ghosts.
+// It costs something, so that it does not run all the time; the first ghost comes
+// long before there are too many.
+type recorder struct{ flight *trace.FlightRecorder }
+
+// follow switches it on and off with the number of ghosts.
+func (r *recorder) follow(ghosts int) error {
+	switch {
+	case ghosts > 0 && r.flight == nil:
+		f := trace.NewFlightRecorder(trace.FlightRecorderConfig{MinAge: traceAge, MaxBytes: traceBytes})
+		if err := f.Start(); err != nil {
+			return fmt.Errorf("start the flight recorder: %w", err)
+		}
+		r.flight = f
+	case ghosts == 0 && r.flight != nil:
+		r.flight.Stop()
+		r.flight = nil
+	}
+	return nil
+}
+
+// report writes what the process did last, and all stacks, into files in the
+// data directory, and says where.
+func (e *Engine) report() (dir string, err error) {
+	dir = e.path("reports")
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return dir, fmt.Errorf("make the directory for reports: %w", err)
+	}
+	stamp := time.Now().UTC().Format("20060102T150405Z")
+	err = writeFile(filepath.Join(dir, stamp+".stacks.txt"), func(f *os.File) error {
+		return pprof.Lookup("goroutine").WriteTo(f, 2)
+	})
+	e.mu.Lock()
+	flight := e.recorder.flight
+	e.mu.Unlock()
+	if flight == nil {
+		return dir, err
+	}
+	return dir, errors.Join(err, writeFile(filepath.Join(dir, stamp+".trace"), func(f *os.File) error {
+		_, err := flight.WriteTo(f)
+		return err
+	}))
+}
+
+func writeFile(name string, fill func(*os.File) error) error {
+	f, err := os.OpenFile(name, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
+	if err != nil {
+		return fmt.Errorf("write a report: %w", err)
+	}
+	if err := errors.Join(fill(f), f.Close()); err != nil {
+		return fmt.Errorf("write the report %s: %w", name, err)
+	}
+	return nil
+}
