@@ -51,6 +51,10 @@ type Source interface {
 	Create(ctx context.Context, def *shape.Def) (*registry.Shape, error)
 	// ByHandle returns a shape that lives here, or nil.
 	ByHandle(h shape.Handle) *registry.Shape
+	// Fate says why a shape that lived here went, if that is still known.
+	Fate(h shape.Handle) (shape.Reason, bool)
+	// Damaged gives up a shape whose log cannot be read.
+	Damaged(sp *registry.Shape, err error)
 	// Ready waits until shapes can be served, or returns a *NotReady when ctx
 	// ends before. It returns nil at once, whatever ctx, if they can.
 	Ready(ctx context.Context) error

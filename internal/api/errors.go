@@ -5,7 +5,9 @@ import (
 	"encoding/json"
 	"errors"
 	"net/http"
+	"time"
 
+	"github.com/spillway-sync/spillway/internal/registry"
 	"github.com/spillway-sync/spillway/internal/shape"
 	"github.com/spillway-sync/spillway/internal/snapshot"
 )
@@ -46,6 +48,7 @@ func (p *problem) Error() string { return string(p.body) }
 type messageBody struct {
 	Message string              `json:"message"`
 	Errors  map[string][]string `json:"errors,omitempty"`
+	Reason  shape.Reason        `json:"reason,omitempty"`
 }
 
 func invalidFields(faults map[string][]string) *problem {
@@ -96,6 +99,19 @@ func partitioned() *problem {
 
 func notReady(reason string) *problem {
 	return refuse(http.StatusServiceUnavailable, reason, 5)
+}
+
+// parked is what clients are told of a shape that could not be built anew.
+func parked(ill registry.Illness, now time.Time) *problem {
+	wait := max(time.Second, min(ill.Until.Sub(now), time.Hour))
+	return &problem{
+		status: http.StatusServiceUnavailable,
+		body: encode(messageBody{
+			Message: "This shape cannot be kept up to date at the moment and was set aside; it will be tried again by itself",
+			Reason:  ill.Reason,
+		}),
+		retryAfter: int((wait + time.Second - 1) / time.Second),
+	}
 }
 
 func outOfBounds() *problem { return invalid("offset", "out of bounds for this shape") }

@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 
@@ -40,6 +41,7 @@ type harbour struct {
 	snaps     []*shapelog.Snapshot
 	changed   chan struct{} // closed when health changes
 	progress  registry.Progress
+	damaged   []shape.Handle
 }
 
 func newHarbour(t testing.TB) *harbour {
@@ -115,6 +117,17 @@ func (h *harbour) Table(_ context.Context, schema, name string) (*shape.Table, e
 
 func (h *harbour) Find(def *shape.Def) *registry.Shape { return h.reg.Find(def.Key()) }
 
+func (h *harbour) Fate(name shape.Handle) (shape.Reason, bool) {
+	t, ok, err := h.reg.Tombstone(name)
+	return t.Reason, ok && err == nil
+}
+
+func (h *harbour) Damaged(sp *registry.Shape, err error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.damaged = append(h.damaged, sp.Handle())
+}
+
 func (h *harbour) ByHandle(name shape.Handle) *registry.Shape { return h.reg.ByHandle(name) }
 
 func (h *harbour) Create(_ context.Context, def *shape.Def) (*registry.Shape, error) {
@@ -133,27 +146,56 @@ func (h *harbour) Create(_ context.Context, def *shape.Def) (*registry.Shape, er
 		sh.Fail(failure)
 		return sh, h.reg.Remove(sh, shape.ReasonSnapshot)
 	}
+	return sh, h.fill(def, sh, slow)
+}
+
+// fill writes the first rows of a shape, or leaves that to the test.
+func (h *harbour) fill(def *shape.Def, sh *registry.Shape, slow bool) error {
 	snap := h.log.NewSnapshot(sh.ID(), h.chunk)
 	if err := sh.SetSnapshot(wal.Snapshot{Xmin: 901, Xmax: 905, Xip: []uint64{903}}, snap); err != nil {
-		return nil, err
+		return err
 	}
 	if slow {
 		h.mu.Lock()
 		h.snaps = append(h.snaps, snap)
 		h.mu.Unlock()
-		return sh, nil
+		return nil
 	}
 	if def.Log != shape.LogChangesOnly {
 		for _, row := range h.rows {
 			if err := snap.Append([]byte(row)); err != nil {
-				return nil, err
+				return err
 			}
 		}
 	}
 	if err := snap.Finish([]byte(snapshotEnd)); err != nil {
-		return nil, err
+		return err
 	}
-	return sh, sh.SnapshotComplete()
+	return sh.SnapshotComplete()
+}
+
+// ail takes all shapes out of the stream.
+func (h *harbour) ail(reason shape.Reason, parked bool, until time.Time) error {
+	for _, sh := range h.shapes() {
+		if err := h.reg.Quarantine(sh, reason, "", parked, until); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// succeed puts a successor in the place of each that was taken out.
+func (h *harbour) succeed() error {
+	for _, old := range h.reg.Ill() {
+		heir, err := h.reg.Successor(old, 0)
+		if err != nil {
+			return err
+		}
+		if err := errors.Join(h.fill(old.Def(), heir, false), h.reg.Promote(heir)); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func (h *harbour) Ready(ctx context.Context) error {

@@ -25,6 +25,10 @@ func (v *visit) serveLog(after wal.Offset) error {
 			// Not the 400 that clients take for final.
 			return refuse(http.StatusServiceUnavailable, "The server is stopping", 5)
 		case tail.Less(after):
+			if ill, is := v.sh.Illness(); is {
+				// A crash before it was set aside took what the client has read.
+				return mustRefetch("", ill.Reason)
+			}
 			return outOfBounds()
 		}
 	}

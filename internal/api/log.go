@@ -31,6 +31,8 @@ func (v *visit) sendLog(after wal.Offset) error {
 		return v.moved()
 	} else if err != nil {
 		v.log.Error("read a shape's log", "handle", v.sh.Handle(), "err", err)
+		// The next request gets a new shape.
+		v.src.Damaged(v.sh, err)
 		return refuse(http.StatusInternalServerError, "Unable to retrieve shape log", 0)
 	}
 	p := &page{handle: v.sh.Handle(), offset: read.End.String(), upToDate: read.UpToDate}

@@ -237,6 +237,13 @@ func (w *world) do(line string) error {
 		w.progress.Advance(wal.LSN(number(1) + 1))
 	case "rotate": // rotate <reason>
 		return w.rotate(shape.Reason(arg))
+	case "ail": // ail <reason>: all shapes are quarantined
+		return w.ail(shape.Reason(arg), false, time.Now())
+	case "park": // park <reason> <time>
+		d, err := time.ParseDuration(words[2])
+		return errors.Join(err, w.ail(shape.Reason(words[1]), true, time.Now().Add(d)))
+	case "succeed": // quarantined shapes are built anew
+		return w.succeed()
 	case "chunk": // chunk <bytes>
 		w.chunk = int64(number(1))
 	case "rows": // rows <number>

@@ -102,10 +102,29 @@ func (x *exchange) resolve(req *request, def *shape.Def) (*registry.Shape, error
 		return nil, x.creation(err)
 	}
 	if req.start == fromOffset && sh.Handle() != req.handle {
-		// Unknown, expired, or another definition's.
-		return nil, mustRefetch(sh.Handle(), "")
+		return nil, mustRefetch(sh.Handle(), x.fate(req.handle))
 	}
 	return sh, nil
+}
+
+// Reasons of a 409 that are not those of a removal.
+const (
+	reasonUnknown = shape.Reason("unknown_handle")   // it never lived here, or long ago
+	reasonOther   = shape.Reason("other_definition") // it is another shape's
+)
+
+// fate says why a handle cannot be used for what was asked with it.
+func (x *exchange) fate(h shape.Handle) shape.Reason {
+	if sh := x.src.ByHandle(h); sh != nil {
+		if reason, gone := sh.Removed(); gone {
+			return reason
+		}
+		return reasonOther
+	}
+	if reason, known := x.src.Fate(h); known {
+		return reason
+	}
+	return reasonUnknown
 }
 
 // creation turns an error of Source.Create into what the client is told.
@@ -134,6 +153,9 @@ type visit struct {
 }
 
 func (v *visit) serve() error {
+	if ill, is := v.sh.Illness(); is && v.sh.State() == registry.Parked {
+		return parked(ill, time.Now())
+	}
 	if err := v.awaitSnapshot(); err != nil {
 		return err
 	}

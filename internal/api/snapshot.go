@@ -25,8 +25,12 @@ const (
 // change is in the snapshot or in the log.
 func (v *visit) awaitSnapshot() error {
 	ready := v.sh.Ready()
+	limit := time.NewTimer(chunkTimeout)
+	defer limit.Stop()
 	select {
 	case <-ready:
+	case <-limit.C:
+		return refuse(http.StatusServiceUnavailable, "Timed out while waiting for the snapshot to begin", 10)
 	case <-v.stopping:
 		select {
 		case <-ready: // what is there is served to the end

@@ -138,12 +138,16 @@ func (w *ward) begin(ctx context.Context) {
 func (w *ward) rebuild(ctx context.Context, old *registry.Shape) {
 	w.count(func(c *ladderCounters) { c.rebuilds++ })
 	log := w.e.log.With("handle", old.Handle())
+	log.Info("a shape is built anew")
+	if err := w.e.registry.Note(old.ID(), registry.Event{At: time.Now(), What: "rebuilding"}); err != nil {
+		log.Warn("keep a note of a shape's life", "err", err)
+	}
 	err := w.e.creator.Rebuild(old)
 	switch {
 	case err == nil:
 		log.Info("a shape was built anew; clients of the old handle start over")
-		ill, _ := old.Illness()
-		w.e.countRemoved(ill.Reason)
+		reason, _ := old.Removed()
+		w.e.countRemoved(reason)
 	case errors.Is(err, registry.ErrRemoved) || ctx.Err() != nil:
 	case !w.e.streaming():
 		// Postgres went away: that says nothing about the shape.

@@ -56,6 +56,23 @@ func (e *Engine) Find(def *shape.Def) *registry.Shape { return e.registry.Find(d
 // ByHandle returns a shape that lives here, or nil.
 func (e *Engine) ByHandle(h shape.Handle) *registry.Shape { return e.registry.ByHandle(h) }
 
+// Fate says why a shape that lived here went, if that is still known.
+func (e *Engine) Fate(h shape.Handle) (shape.Reason, bool) {
+	t, ok, err := e.registry.Tombstone(h)
+	if err != nil {
+		e.log.Warn("look up what became of a shape", "handle", h, "err", err)
+	}
+	return t.Reason, ok && err == nil
+}
+
+// Damaged gives up a shape whose log cannot be read.
+func (e *Engine) Damaged(sp *registry.Shape, err error) {
+	e.stream.Load().ingest.Remove(sp, shape.ReasonStorage, err.Error())
+}
+
+// Life tells what happened to a shape that lives here or did.
+func (e *Engine) Life(h shape.Handle) (registry.Life, bool, error) { return e.registry.Life(h) }
+
 // Create finds or makes a shape. To make one takes a live stream: Create waits
 // for it for a short while.
 func (e *Engine) Create(ctx context.Context, def *shape.Def) (*registry.Shape, error) {
