@@ -90,6 +90,8 @@ func TestVariables(t *testing.T) {
 		{"SPILLWAY_CHUNK_BYTES ELECTRIC_SHAPE_CHUNK_BYTES_THRESHOLD", "10KiB", func(c engine.Config) any { return c.ChunkBytes }, int64(10 << 10)},
 		{"SPILLWAY_JOURNAL_BUDGET", "2GB", func(c engine.Config) any { return c.JournalBudget }, int64(2e9)},
 		{"SPILLWAY_WAL_BUDGET", "1 TiB", func(c engine.Config) any { return c.WALBudget }, int64(1 << 40)},
+		{"SPILLWAY_MAX_GHOSTS", "3", func(c engine.Config) any { return c.MaxGhosts }, 3},
+		{"SPILLWAY_PARK_TIME", "90s", func(c engine.Config) any { return c.ParkTime }, 90 * time.Second},
 		{"SPILLWAY_STALL_GRACE ELECTRIC_FLUSH_STALL_GRACE_PERIOD", "1.5min", func(c engine.Config) any { return c.StallGrace }, 90 * time.Second},
 	}
 	seen := []string{"SPILLWAY_SECRET", "ELECTRIC_SECRET", "SPILLWAY_INSECURE", "ELECTRIC_INSECURE", // below

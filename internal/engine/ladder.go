@@ -17,7 +17,7 @@ import (
 const (
 	// rebuildTries is how many times in a row a definition is built anew before it
 	// is parked.
-	rebuildTries = 3
+	rebuildTries = 2
 	// rebuildsAtOnce bounds what rebuilding takes from new shapes.
 	rebuildsAtOnce = 4
 	// rebuildPause is what each failure puts off the next try.

@@ -98,7 +98,7 @@ func TestParked(t *testing.T) {
 	eventually(t, 60*time.Second, "the shape to be parked", check)
 	w.quiet(func() { c.well("while a shape is parked") })
 	st := s.stand()
-	if st.Ladder.Parkings < 1 || st.Ladder.Quarantines < 1 || st.Ladder.Rebuilds < 3 || st.Shapes.Parked != 1 {
+	if st.Ladder.Parkings < 1 || st.Ladder.Quarantines < 1 || st.Ladder.Rebuilds < 2 || st.Shapes.Parked != 1 {
 		t.Errorf("ladder %+v, shapes %+v", st.Ladder, st.Shapes)
 	}
 	lift()
