@@ -55,6 +55,7 @@ type Engine struct {
 
 	cancel context.CancelFunc
 	ended  chan error
+	healed chan struct{} // closed when heal has returned
 
 	session     context.CancelFunc
 	sessionDone chan struct{}
@@ -98,6 +99,8 @@ func (e *Engine) Run() {
 		e.ended <- e.Ingest.Run(ctx)
 		close(e.ended)
 	}()
+	e.healed = make(chan struct{})
+	go e.heal(ctx)
 }
 
 func (e *Engine) open() (err error) {
@@ -131,6 +134,9 @@ func (e *Engine) open() (err error) {
 		OnBoundary:  func(b wal.LSN) error { return e.note("boundary", uint64(b), false) },
 		BeforeApply: e.BeforeApply,
 		GhostLimit:  e.GhostLimit, Canary: e.canary,
+		Quarantine: func(sp *registry.Shape, reason shape.Reason, detail string) error {
+			return e.Registry.Quarantine(sp, reason, detail, false, time.Now())
+		},
 	})
 	if err != nil {
 		return err
@@ -140,6 +146,25 @@ func (e *Engine) open() (err error) {
 		Workers: 3, ChunkBytes: e.ChunkBytes, Logger: e.Logger,
 	})
 	return nil
+}
+
+// heal builds ill shapes anew, as the engine room does.
+func (e *Engine) heal(ctx context.Context) {
+	defer close(e.healed)
+	for {
+		select {
+		case <-time.After(time.Second):
+		case <-ctx.Done():
+			return
+		}
+		for _, sp := range e.Registry.Ill() {
+			if ctx.Err() != nil {
+				return
+			}
+			// Why it failed is in the shape that failed; it will be tried again.
+			_ = e.Creator.Rebuild(sp)
+		}
+	}
 }
 
 // canary writes a few bytes to a file that shares the journal's fate.
@@ -232,6 +257,7 @@ func (e *Engine) Stop() error {
 	if e.cancel != nil { // it runs
 		e.cancel()
 		err = <-e.ended
+		<-e.healed
 	}
 	return errors.Join(err, e.Journal.Close(), e.Registry.Close(), e.Log.Close())
 }

@@ -68,6 +68,9 @@ func sameValues(def *shape.Def, want wal.Tuple, have map[string]*string) error {
 // or that is idle.
 func (e *Engine) Durable(p *Postgres, boundary wal.LSN) error {
 	for sp := range e.Registry.All() {
+		if _, ill := sp.Illness(); ill {
+			continue // its log is not continued
+		}
 		cur, _, ok, err := e.Log.Cursor(sp.ID())
 		if err != nil {
 			return err

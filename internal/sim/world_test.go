@@ -135,7 +135,6 @@ func (w *world) look() {
 	}
 	select {
 	case err := <-w.engine.Ended():
-		w.engine.ended <- nil // for Stop
 		w.Fatalf("the ingest ended: %v", err)
 	default:
 	}
@@ -162,7 +161,6 @@ func (w *world) again(boundary wal.LSN) {
 	select {
 	case <-e.Ingest.CaughtUp():
 	case err := <-e.Ended():
-		e.ended <- nil
 		w.Fatalf("the ingest ended: %v", err)
 	case <-time.After(time.Minute):
 		w.Fatalf("it does not catch up: %+v, the journal ends at %s", e.Ingest.Status(), e.Journal.Synced())
