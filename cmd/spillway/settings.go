@@ -38,6 +38,7 @@ type settings struct {
 	ChunkBytes    string `group:"Storage" kind:"size" env:"SPILLWAY_CHUNK_BYTES,ELECTRIC_SHAPE_CHUNK_BYTES_THRESHOLD" placeholder:"10MiB" help:"Size of one chunk of a shape's log."`
 	JournalBudget string `group:"Storage" kind:"size" env:"SPILLWAY_JOURNAL_BUDGET" placeholder:"4GiB" help:"What the journal may hold because a consumer lags."`
 	WALBudget     string `group:"Storage" kind:"size" env:"SPILLWAY_WAL_BUDGET" placeholder:"SIZE" help:"What Postgres may retain because of us; unset: no limit."`
+	OnWALBudget   string `group:"Storage" env:"SPILLWAY_ON_WAL_BUDGET" placeholder:"hold" help:"What is done before that is exceeded. hold: an alarm; drop-slot: the slot is dropped and every shape starts again."`
 	StallGrace    string `group:"Storage" kind:"time" env:"SPILLWAY_STALL_GRACE,ELECTRIC_FLUSH_STALL_GRACE_PERIOD" placeholder:"30s" help:"How long a consumer may owe without making progress. A bare number is milliseconds."`
 	MaxGhosts     string `group:"Storage" kind:"number" env:"SPILLWAY_MAX_GHOSTS" placeholder:"16" help:"Workers that hang for ever before the process ends (code 5) to start afresh."`
 	ParkTime      string `group:"Storage" kind:"time" env:"SPILLWAY_PARK_TIME" placeholder:"5m" help:"How long a shape that cannot be built anew is left alone; it doubles each time."`
@@ -72,6 +73,7 @@ func (s *settings) config(k *kong.Context) (engine.Config, *slog.Logger, error) 
 	text(&c.Secret, s.Secret)
 	text(&c.DataDir, s.DataDir)
 	text(&c.StreamID, s.StreamID)
+	text(&c.OnWALBudget, s.OnWALBudget)
 	read(&f, "SPILLWAY_PORT", s.Port, &c.Port, strconv.Atoi, "a number from 0 to 65535")
 	read(&f, "SPILLWAY_DB_POOL_SIZE", s.DBPoolSize, &c.PoolSize, strconv.Atoi, "a number")
 	read(&f, "SPILLWAY_INSECURE", s.Insecure, &c.Insecure, parseBool, "true or false")

@@ -95,7 +95,7 @@ func TestVariables(t *testing.T) {
 		{"SPILLWAY_STALL_GRACE ELECTRIC_FLUSH_STALL_GRACE_PERIOD", "1.5min", func(c engine.Config) any { return c.StallGrace }, 90 * time.Second},
 	}
 	seen := []string{"SPILLWAY_SECRET", "ELECTRIC_SECRET", "SPILLWAY_INSECURE", "ELECTRIC_INSECURE", // below
-		"SPILLWAY_LOG_LEVEL", "ELECTRIC_LOG_LEVEL", "SPILLWAY_LOG_FORMAT"}
+		"SPILLWAY_LOG_LEVEL", "ELECTRIC_LOG_LEVEL", "SPILLWAY_LOG_FORMAT", "SPILLWAY_ON_WAL_BUDGET"}
 	for _, tt := range tests {
 		for _, name := range strings.Fields(tt.names) {
 			seen = append(seen, name)

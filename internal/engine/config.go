@@ -54,6 +54,8 @@ type Config struct {
 	JournalBudget int64
 	// WALBudget is what Postgres may retain because of us, in bytes; 0: not set.
 	WALBudget int64
+	// OnWALBudget is what is done before it would be exceeded: HoldSlot or DropSlot.
+	OnWALBudget string
 
 	// LongPollTimeout is how long a live request is held.
 	LongPollTimeout time.Duration
@@ -82,6 +84,7 @@ func DefaultConfig() Config {
 		MaxGhosts:       16,
 		ParkTime:        5 * time.Minute,
 		JournalBudget:   4 << 30,
+		OnWALBudget:     HoldSlot,
 		LongPollTimeout: 20 * time.Second,
 		ChunkBytes:      10 << 20,
 		CacheMaxAge:     60 * time.Second,
@@ -150,6 +153,12 @@ func (c *Config) Validate() error {
 	positive("SPILLWAY_JOURNAL_BUDGET", c.JournalBudget)
 	positive("SPILLWAY_LONG_POLL_TIMEOUT", int64(c.LongPollTimeout))
 	positive("SPILLWAY_CHUNK_BYTES", c.ChunkBytes)
+	switch {
+	case c.OnWALBudget != HoldSlot && c.OnWALBudget != DropSlot:
+		fault("SPILLWAY_ON_WAL_BUDGET: %q is neither %s nor %s", c.OnWALBudget, HoldSlot, DropSlot)
+	case c.OnWALBudget == DropSlot && c.WALBudget == 0:
+		fault("SPILLWAY_ON_WAL_BUDGET is %s, but no SPILLWAY_WAL_BUDGET is set", DropSlot)
+	}
 	if c.WALBudget < 0 {
 		fault("SPILLWAY_WAL_BUDGET must not be negative")
 	}

@@ -135,7 +135,8 @@ func (e *Engine) startOver(ctx context.Context, why string) error {
 		return st.err
 	}
 	if err := st.journal.Close(); err != nil {
-		return &storageError{err}
+		// It goes anyway; on a full or hung disk that may be what helps.
+		e.log.Warn("the old journal could not be closed in order", "err", err)
 	}
 	// The boundary goes first: left behind without its journal, it would be taken
 	// for a position of the new one, and what lies below it would be left out.

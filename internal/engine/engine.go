@@ -67,12 +67,14 @@ type Engine struct {
 	removed map[shape.Reason]int64
 	// recorder is changed by the goroutine that watches ghosts only.
 	recorder recorder
+	// lastAudit is not changed any more.
+	lastAudit *audit
 
 	advised  bool // the session goroutine's: Advice was logged
 	session  atomic.Pointer[pgrepl.Session]
 	sessions atomic.Int64
-	slot     atomic.Pointer[slotFigures]
-	failed   chan error // one slot: why Run must end
+	cut      atomic.Pointer[context.CancelCauseFunc] // ends the session
+	failed   chan error                              // one slot: why Run must end
 }
 
 // stream is a journal and the machinery that reads it. Its end is part of it.
@@ -100,6 +102,7 @@ func New(cfg Config, log *slog.Logger) (*Engine, error) {
 		e.chaos = e.newChaos()
 	}
 	e.ward = newWard(e)
+	e.lastAudit = new(audit)
 	if err := e.open(); err != nil {
 		return nil, errors.Join(&storageError{err}, e.close())
 	}
@@ -260,7 +263,7 @@ func (e *Engine) Run(ctx context.Context) error {
 			e.fail(err)
 		}
 	})
-	all.Go(func() { e.audit(ctx) })
+	all.Go(func() { e.watchDatabase(ctx) })
 	all.Go(func() { e.ward.run(ctx) })
 	all.Go(func() { e.watchGhosts(ctx) })
 	all.Go(func() {

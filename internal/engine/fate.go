@@ -45,6 +45,9 @@ const (
 
 // decide is the one place where it is decided what an error of a session means.
 func decide(err error) fate {
+	if errors.Is(err, errWALBudget) {
+		return rotate
+	}
 	if errors.Is(err, ErrPostgres) || errors.Is(err, ErrStorage) {
 		return end
 	}

@@ -3,57 +3,11 @@ package engine
 import (
 	"context"
 	"errors"
-	"time"
 
 	"github.com/spillway-sync/spillway/internal/pgquery"
 	"github.com/spillway-sync/spillway/internal/registry"
 	"github.com/spillway-sync/spillway/internal/shape"
 )
-
-const (
-	// auditEvery is how often the slot is looked at.
-	auditEvery = 5 * time.Second
-	// reconcileEvery is how often the tables of shapes are compared with the
-	// catalogue: the stream announces a change of a table only with its next row.
-	reconcileEvery = 4 // audits
-	auditLimit     = 5 * time.Second
-)
-
-// slotFigures is what the audit last saw.
-type slotFigures struct {
-	retained int64 // bytes of WAL that Postgres keeps for us
-}
-
-// audit looks at the slot and at the tables from time to time.
-func (e *Engine) audit(ctx context.Context) {
-	t := time.NewTicker(auditEvery)
-	defer t.Stop()
-	seen := make(map[uint32]pgquery.Fingerprint)
-	for n := 1; ; n++ {
-		select {
-		case <-t.C:
-		case <-ctx.Done():
-			return
-		}
-		limit, cancel := context.WithTimeout(ctx, auditLimit)
-		e.auditSlot(limit)
-		if n%reconcileEvery == 0 {
-			if err := e.reconcile(limit, seen); err != nil && ctx.Err() == nil {
-				e.log.Debug("compare tables with the catalogue", "err", err)
-			}
-		}
-		cancel()
-	}
-}
-
-func (e *Engine) auditSlot(ctx context.Context) {
-	h, err := e.db.SlotHealth(ctx, e.cfg.Slot())
-	if err != nil || !h.Exists {
-		e.slot.Store(nil)
-		return
-	}
-	e.slot.Store(&slotFigures{retained: h.RetainedBytes})
-}
 
 // reconcile rotates the shapes of tables that changed without a word in the
 // stream. seen remembers what was found in order before.

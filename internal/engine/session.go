@@ -77,6 +77,14 @@ func (e *Engine) runSessions(ctx context.Context) error {
 
 // holdSession connects, proves continuity and streams.
 func (e *Engine) holdSession(ctx context.Context) (err error) {
+	ctx, cut := context.WithCancelCause(ctx)
+	defer cut(nil)
+	e.cut.Store(&cut)
+	defer func() {
+		if cause := context.Cause(ctx); errors.Is(cause, errContinuity) || errors.Is(cause, errWALBudget) {
+			err = cause
+		}
+	}()
 	s, err := pgrepl.Connect(ctx, pgrepl.Config{
 		ConnString: e.cfg.DatabaseURL, Slot: e.cfg.Slot(), Publication: e.cfg.Publication(),
 		ApplicationName: "spillway", Logger: e.log,
@@ -106,6 +114,7 @@ func (e *Engine) holdSession(ctx context.Context) (err error) {
 	e.sessions.Add(1)
 	e.log.Info("replication begins", "slot", e.cfg.Slot(), "from", from)
 	e.setActive()
+	defer e.session.CompareAndSwap(s, nil)
 	if err := s.Stream(ctx, from, st.journal); err != nil {
 		return fmt.Errorf("stream: %w", err)
 	}

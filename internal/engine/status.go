@@ -207,10 +207,6 @@ func (e *Engine) Status() Status {
 		st.Journal.HeldBy = h
 	}
 	st.Postgres.Slot, st.Postgres.Publication = e.cfg.Slot(), e.cfg.Publication()
-	st.Postgres.WALBudgetBytes = e.cfg.WALBudget
-	if f := e.slot.Load(); f != nil {
-		st.Postgres.RetainedBytes = &f.retained
-	}
 	counts := e.registry.Counts()
 	st.Shapes.Live, st.Shapes.Snapshotting = counts.Live, counts.Snapshotting
 	st.Shapes.Total = counts.Live + counts.Snapshotting
@@ -230,6 +226,7 @@ func (e *Engine) Status() Status {
 	if st.Health == HealthActive && j.State >= journal.StateStalled {
 		st.Health, st.Reason = HealthDegraded, "the journal is "+j.State.String()
 	}
+	e.auditStatus(&st)
 	e.ladderStatus(&st)
 	st.Sessions = e.sessions.Load()
 	return st

@@ -1,12 +1,15 @@
 package snapshot
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"log/slog"
 	"runtime/debug"
+	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/spillway-sync/spillway/internal/consume"
@@ -61,12 +64,59 @@ type Creator struct {
 	ctx   context.Context
 	stop  context.CancelFunc
 	jobs  sync.WaitGroup
+
+	mu      sync.Mutex // leaf lock
+	waiting map[*work]struct{}
+}
+
+// work is a shape whose first rows are under way.
+type work struct {
+	shape *registry.Shape
+	since time.Time
+	rows  atomic.Int64
+	step  atomic.Pointer[string]
+}
+
+func (w *work) at(step string) { w.step.Store(&step) }
+
+// Waiting is what is known of a shape whose first rows are under way.
+type Waiting struct {
+	Shape *registry.Shape
+	Since time.Time
+	Rows  int64  // read so far
+	Step  string // what it is at
+}
+
+// Waiting lists the shapes whose first rows are under way, the oldest first.
+func (c *Creator) Waiting() []Waiting {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	all := make([]Waiting, 0, len(c.waiting))
+	for w := range c.waiting {
+		all = append(all, Waiting{Shape: w.shape, Since: w.since, Rows: w.rows.Load(), Step: *w.step.Load()})
+	}
+	slices.SortFunc(all, func(a, b Waiting) int { return cmp.Compare(a.Shape.ID(), b.Shape.ID()) })
+	return all
+}
+
+// begin notes that a shape's first rows are under way, until end is called.
+func (c *Creator) begin(sp *registry.Shape) (w *work, end func()) {
+	w = &work{shape: sp, since: time.Now()}
+	w.at("a place in the stream")
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.waiting[w] = struct{}{}
+	return w, func() {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		delete(c.waiting, w)
+	}
 }
 
 // New returns a Creator that works until Close.
 func New(opts Options) *Creator {
 	ctx, stop := context.WithCancel(context.Background())
-	return &Creator{opts: opts, slots: make(chan struct{}, max(1, opts.Workers)), ctx: ctx, stop: stop}
+	return &Creator{opts: opts, slots: make(chan struct{}, max(1, opts.Workers)), ctx: ctx, stop: stop, waiting: make(map[*work]struct{})}
 }
 
 // Close ends the work under way and waits for it. Shapes whose first rows are
@@ -177,6 +227,8 @@ func (c *Creator) guarded(ctx context.Context, sp *registry.Shape) (rows int, er
 
 func (c *Creator) make(ctx context.Context, sp *registry.Shape) (rows int, err error) {
 	def := sp.Def()
+	w, end := c.begin(sp)
+	defer end()
 	if err := c.opts.Stream.Pin(ctx, sp.ID()); err != nil {
 		return 0, fmt.Errorf("pin the stream: %w", err)
 	}
@@ -197,6 +249,7 @@ func (c *Creator) make(ctx context.Context, sp *registry.Shape) (rows int, err e
 		}
 	}
 	defer give()
+	w.at("its turn")
 	if err := take(); err != nil {
 		return 0, err
 	}
@@ -213,13 +266,16 @@ func (c *Creator) make(ctx context.Context, sp *registry.Shape) (rows int, err e
 		}
 		return take()
 	}
+	w.at("the publication")
 	if err := c.opts.Database.Publish(ctx, def.Table); err != nil {
 		return 0, fmt.Errorf("publish the table: %w", err)
 	}
+	w.at("transactions that write to the table")
 	from, err := c.opts.Database.WritersGone(ctx, def.Table, pause)
 	if err != nil {
 		return 0, fmt.Errorf("wait for writers: %w", err)
 	}
+	w.at("first rows")
 	snap := c.opts.Log.NewSnapshot(sp.ID(), c.opts.ChunkBytes)
 	var sees wal.Snapshot
 	onStart := func(s wal.Snapshot) error {
@@ -232,6 +288,7 @@ func (c *Creator) make(ctx context.Context, sp *registry.Shape) (rows int, err e
 	var buf []byte
 	onRow := func(row wal.Tuple) error {
 		rows++
+		w.rows.Add(1)
 		buf = consume.AppendInsertRow(buf[:0], def, row)
 		return snap.Append(buf)
 	}
