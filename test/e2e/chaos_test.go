@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -72,6 +73,8 @@ type stand struct {
 	}
 	Postgres struct {
 		RetainedBytes *int64 `json:"retained_bytes"`
+		Audit         string
+		HeldBy        string `json:"restart_lsn_held_by"`
 	}
 	Shapes  struct{ Live, Snapshotting, Quarantined, Parked int }
 	Ladder  struct{ Suspects, Restarts, Quarantines, Rebuilds, Parkings, Alarms int }
@@ -106,6 +109,20 @@ func (s *service) nobodySuffered() {
 	if st := s.stand(); st.StallsTotal != 0 || len(st.Removed) != 0 || len(st.Ghosts) != 0 {
 		s.t.Errorf("%d stalls, removed %v, ghosts %v", st.StallsTotal, st.Removed, st.Ghosts)
 	}
+}
+
+// freeze stops the process while f runs.
+func (s *service) freeze(f func()) {
+	s.t.Helper()
+	if err := s.cmd.Process.Signal(syscall.SIGSTOP); err != nil {
+		s.t.Fatal(err)
+	}
+	defer func() {
+		if err := s.cmd.Process.Signal(syscall.SIGCONT); err != nil {
+			s.t.Error(err)
+		}
+	}()
+	f()
 }
 
 // ghosts waits for a number of ghosts.
