@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -33,7 +34,7 @@ func (s *statusCmd) Run(ctx context.Context) error {
 	if addr == "" {
 		addr = engine.DefaultConfig().AdminAddr
 	}
-	body, err := fetchStatus(ctx, addr)
+	body, err := fetch(ctx, addr, "/status")
 	if err != nil {
 		return fmt.Errorf("no status from %s (SPILLWAY_ADMIN_ADDR): %w", addr, err)
 	}
@@ -55,7 +56,8 @@ func (s *statusCmd) Run(ctx context.Context) error {
 	return nil
 }
 
-func fetchStatus(ctx context.Context, addr string) ([]byte, error) {
+// fetch asks a service for one of its pages for operators.
+func fetch(ctx context.Context, addr, path string) ([]byte, error) {
 	host, port, err := net.SplitHostPort(addr)
 	if err != nil {
 		return nil, fmt.Errorf("read the address: %w", err)
@@ -65,7 +67,7 @@ func fetchStatus(ctx context.Context, addr string) ([]byte, error) {
 	}
 	ctx, cancel := context.WithTimeout(ctx, statusTime)
 	defer cancel()
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+net.JoinHostPort(host, port)+"/status", nil)
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+net.JoinHostPort(host, port)+path, nil)
 	if err != nil {
 		return nil, fmt.Errorf("read the address: %w", err)
 	}
@@ -76,12 +78,16 @@ func fetchStatus(ctx context.Context, addr string) ([]byte, error) {
 		return nil, fmt.Errorf("ask the service: %w", err)
 	}
 	defer resp.Body.Close()
-	if resp.StatusCode != http.StatusOK {
-		return nil, fmt.Errorf("it answers %s", resp.Status)
-	}
 	body, err := io.ReadAll(io.LimitReader(resp.Body, statusBytes))
 	if err != nil {
 		return nil, fmt.Errorf("read the answer: %w", err)
 	}
-	return body, nil
+	var refusal struct{ Error string }
+	switch {
+	case resp.StatusCode == http.StatusOK:
+		return body, nil
+	case json.Unmarshal(body, &refusal) == nil && refusal.Error != "":
+		return nil, errors.New(refusal.Error)
+	}
+	return nil, fmt.Errorf("it answers %s", resp.Status)
 }

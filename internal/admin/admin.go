@@ -23,6 +23,8 @@ type Source interface {
 	// there are.
 	Shapes(skip, limit int) ([]engine.ShapeInfo, int)
 	Shape(h shape.Handle) (engine.ShapeInfo, bool)
+	// Life reads the catalogue: it may wait for a disk.
+	Life(h shape.Handle) (engine.Life, bool, error)
 }
 
 // Handler answers operators.
@@ -38,6 +40,7 @@ func (h *Handler) Close() { h.sampler.close() }
 //
 //	/             the console, for people
 //	/shapes/{h}   what is known of one shape, for people
+//	/why/{h}      what happened to one shape, as JSON
 //	/status       the state as JSON (flush-tracking §4)
 //	/metrics      the same as Prometheus metrics
 //	/healthz      200 as long as the process answers
@@ -54,6 +57,18 @@ func New(src Source, faults *chaos.Faults, log *slog.Logger) *Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /status", func(w http.ResponseWriter, _ *http.Request) {
 		answer(w, log, http.StatusOK, src.Status())
+	})
+	mux.HandleFunc("GET /why/{handle}", func(w http.ResponseWriter, r *http.Request) {
+		h := shape.Handle(r.PathValue("handle"))
+		switch life, ok, err := src.Life(h); {
+		case err != nil:
+			log.Error("read a shape's life", "handle", h, "err", err)
+			answer(w, log, http.StatusInternalServerError, map[string]string{"error": "its life could not be read; see the log"})
+		case !ok:
+			answer(w, log, http.StatusNotFound, map[string]string{"error": "no shape of this handle is known: it never lived here, or too long ago"})
+		default:
+			answer(w, log, http.StatusOK, life)
+		}
 	})
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) {
 		answer(w, log, http.StatusOK, map[string]string{"status": "ok"})
@@ -73,7 +88,7 @@ func New(src Source, faults *chaos.Faults, log *slog.Logger) *Handler {
 	mux.HandleFunc("GET /debug/pprof/symbol", pprof.Symbol)
 	mux.HandleFunc("GET /debug/pprof/trace", pprof.Trace)
 	samples := newSampler(src)
-	(&console{src: src, log: log, sampler: samples}).routes(mux)
+	(&console{src: src, log: log, sampler: samples, faults: faults}).routes(mux)
 	return &Handler{Handler: withChaos(mux, faults, log), sampler: samples}
 }
 

@@ -22,6 +22,7 @@ type given engine.Status
 type stage struct {
 	status engine.Status
 	shapes []engine.ShapeInfo
+	life   engine.Life
 }
 
 func (s stage) Status() engine.Status { return s.status }
@@ -38,6 +39,10 @@ func (s stage) Shape(h shape.Handle) (engine.ShapeInfo, bool) {
 		}
 	}
 	return engine.ShapeInfo{}, false
+}
+
+func (s stage) Life(h shape.Handle) (engine.Life, bool, error) {
+	return s.life, s.life.Handle == h && h != "", nil
 }
 
 // busy is a state in which every field has something to say.
@@ -58,6 +63,15 @@ func busy() given {
 	st.Stalled = []engine.Stalled{{Handle: "h-1", Cause: "no progress", When: time.Unix(0, 0).UTC(), Stack: "goroutine 1"}}
 	st.Storage.State = "stalled"
 	st.StallsTotal, st.Sessions = 5, 6
+	st.Alarm, st.Postgres.Audit = "everybody", "the slot is gone"
+	st.Postgres.WALBudgetBytes, st.Postgres.RestartLSNHeldBy = 999, "transaction of pid 7"
+	st.Shapes.Suspect, st.Shapes.Restarting, st.Shapes.Quarantined, st.Shapes.Parked = 11, 12, 13, 14
+	st.Storage.CanaryMS = 2500
+	l := &st.Ladder
+	l.Suspects, l.Restarts, l.Quarantines, l.Rebuilds, l.Parkings, l.Alarms = 21, 22, 23, 24, 25, 26
+	st.Lag = map[string]engine.Lag{"acked": {Bytes: 256, Seconds: 1.5}}
+	st.Ill = []engine.Ill{{Handle: "h-2", State: "parked", Reason: "stalled", Detail: "it hangs", Since: time.Unix(0, 0), Failures: 2, Until: time.Unix(60, 0)}}
+	st.Waiting = []engine.Waiting{{Handle: "h-3", Seconds: 4, Rows: 5, For: "waiting for lock of pid 8"}}
 	return given(st)
 }
 
@@ -90,7 +104,10 @@ func TestStatus(t *testing.T) {
 		"journal.bytes": 123.0, "journal.budget_bytes": float64(4 << 30), "journal.held_by.handle": "h-1", "journal.held_by.bytes": 512.0,
 		"postgres.slot": "slot", "postgres.retained_bytes": 777.0,
 		"shapes.total": 3.0, "shapes.live": 2.0, "shapes.snapshotting": 1.0, "removed." + string(shape.ReasonTruncate): 4.0,
-		"storage.state": "stalled",
+		"storage.state": "stalled", "storage.canary_ms": 2500.0, "alarm": "everybody", "postgres.audit": "the slot is gone",
+		"postgres.wal_budget_bytes": 999.0, "postgres.restart_lsn_held_by": "transaction of pid 7",
+		"shapes.suspect": 11.0, "shapes.restarting": 12.0, "shapes.quarantined": 13.0, "shapes.parked": 14.0,
+		"ladder.suspects": 21.0, "ladder.alarms": 26.0, "lag.acked.seconds": 1.5, "lag.acked.bytes": 256.0,
 	} {
 		var v any = got
 		for name := range strings.SplitSeq(path, ".") {
@@ -103,7 +120,7 @@ func TestStatus(t *testing.T) {
 	}
 	// What has no meaning is left out; a list that is empty is there.
 	body := ask(given{Ghosts: []engine.Ghost{}}, "GET", "/status").Body.String()
-	for _, absent := range []string{"held_by", "retained_bytes", "wal_budget_bytes", "last_error", "stalled", "removed", "reason"} {
+	for _, absent := range []string{"held_by", "retained_bytes", "last_error", "stalled", "removed", "reason", "alarm", "audit", "ill", "waiting", "restart_lsn_held_by"} {
 		if strings.Contains(body, `"`+absent+`"`) {
 			t.Errorf("%s is there without a meaning: %s", absent, body)
 		}
@@ -165,6 +182,22 @@ func TestMetrics(t *testing.T) {
 		`spillway_shapes{state="live"} 2`,
 		`spillway_shapes{state="snapshotting"} 1`,
 		`spillway_stalls_total 5`,
+		`spillway_alarm 1`,
+		`spillway_audit_finding 1`,
+		`spillway_ladder_total{step="alarm"} 26`,
+		`spillway_ladder_total{step="parking"} 25`,
+		`spillway_ladder_total{step="quarantine"} 23`,
+		`spillway_ladder_total{step="rebuild"} 24`,
+		`spillway_ladder_total{step="restart"} 22`,
+		`spillway_ladder_total{step="suspect"} 21`,
+		`spillway_lag_bytes{position="acked"} 256`,
+		`spillway_lag_seconds{position="acked"} 1.5`,
+		`spillway_shapes{state="parked"} 14`,
+		`spillway_shapes{state="quarantined"} 13`,
+		`spillway_shapes{state="restarting"} 12`,
+		`spillway_shapes{state="suspect"} 11`,
+		`spillway_storage_canary_seconds 2.5`,
+		`spillway_wal_budget_bytes 999`,
 	}
 	slices.Sort(got)
 	slices.Sort(want)

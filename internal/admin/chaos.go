@@ -7,9 +7,11 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
+	"net/url"
 	"strings"
 
 	"github.com/spillway-sync/spillway/internal/chaos"
+	"github.com/spillway-sync/spillway/internal/shape"
 )
 
 // chaosBytes is what a request for a fault may have, in bytes.
@@ -20,6 +22,7 @@ const chaosBytes = 64 << 10
 //	POST /chaos         begins one
 //	GET /chaos          lists those that are on
 //	DELETE /chaos/{id}  lifts one
+//	POST /chaos/form    does either for the buttons of the console
 //
 // Without faults, nil, it adds nothing: the routes do not exist.
 func withChaos(operators http.Handler, faults *chaos.Faults, log *slog.Logger) http.Handler {
@@ -55,7 +58,44 @@ func withChaos(operators http.Handler, faults *chaos.Faults, log *slog.Logger) h
 		}
 		answer(w, log, http.StatusOK, f)
 	})
+	mux.HandleFunc("POST /chaos/form", func(w http.ResponseWriter, r *http.Request) {
+		if !sameOrigin(r) {
+			refuse(w, http.StatusForbidden, "this form is sent by the console's own pages only; tools use POST /chaos")
+			return
+		}
+		r.Body = http.MaxBytesReader(w, r.Body, chaosBytes)
+		var err error
+		if id := r.PostFormValue("lift"); id != "" {
+			faults.Lift(id) // one that has ended meanwhile is lifted too
+		} else {
+			_, err = faults.Begin(chaos.Request{
+				Fault: chaos.Kind(r.PostFormValue("fault")), Shape: shape.Handle(r.PostFormValue("shape")), For: formTime,
+			})
+		}
+		if err != nil {
+			refuse(w, http.StatusBadRequest, err.Error())
+			return
+		}
+		to := "/"
+		if h := r.PostFormValue("shape"); h != "" {
+			to = "/shapes/" + url.PathEscape(h)
+		}
+		http.Redirect(w, r, to, http.StatusSeeOther)
+	})
 	return mux
+}
+
+// formTime is how long a fault lasts that was made with a button.
+const formTime = "60s"
+
+// sameOrigin says whether a form was sent by a page of ours: another site's page
+// must not be able to make a browser on this machine break the service.
+func sameOrigin(r *http.Request) bool {
+	if site := r.Header.Get("Sec-Fetch-Site"); site != "" {
+		return site == "same-origin"
+	}
+	origin, err := url.Parse(r.Header.Get("Origin"))
+	return err == nil && origin.Host != "" && origin.Host == r.Host
 }
 
 // readRequest reads the one JSON object of a body.

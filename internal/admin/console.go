@@ -13,6 +13,7 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/spillway-sync/spillway/internal/chaos"
 	"github.com/spillway-sync/spillway/internal/engine"
 	"github.com/spillway-sync/spillway/internal/shape"
 )
@@ -24,7 +25,7 @@ const pageShapes = 200
 // are no inline scripts and no inline styles, so that a name of a table that
 // gets through the escaping is still only text.
 const policy = "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self'; connect-src 'self'; " +
-	"base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+	"base-uri 'none'; frame-ancestors 'none'; form-action "
 
 //go:embed console
 var files embed.FS
@@ -49,6 +50,7 @@ type console struct {
 	src     Source
 	log     *slog.Logger
 	sampler *sampler
+	faults  *chaos.Faults // nil: none can be made
 }
 
 // overview is what the first page shows.
@@ -64,6 +66,8 @@ type overview struct {
 	Page    int // from 1
 	Pages   int
 	Refresh string // where the live part comes from
+	Chaos   bool   // faults can be made
+	Faults  []chaos.Active
 }
 
 // Previous is the number of the page before.
@@ -81,7 +85,12 @@ type life struct {
 	Holds   *engine.HeldBy
 	Stalled []engine.Stalled
 	Ghosts  []engine.Ghost
+	Ill     *engine.Ill
+	Life    engine.Life
+	Known   bool // Life is
 	Refresh string
+	Chaos   bool
+	Faults  []chaos.Active // of this shape
 }
 
 func (c *console) routes(mux *http.ServeMux) {
@@ -107,6 +116,9 @@ func (c *console) overview(r *http.Request) overview {
 	o := overview{Now: now, Status: st, Steps: steps(st), Page: page, Refresh: fmt.Sprintf("/console/fragment?page=%d", page)}
 	o.Shapes, o.Total = c.src.Shapes((page-1)*pageShapes, pageShapes)
 	o.Pages = max(1, (o.Total+pageShapes-1)/pageShapes)
+	if c.faults != nil {
+		o.Chaos, o.Faults = true, c.faults.List()
+	}
 	o.Health, o.Tone = string(st.Health), healthTone(st)
 	all := c.sampler.all()
 	o.Plots = []plot{
@@ -144,8 +156,25 @@ func (c *console) shape(w http.ResponseWriter, r *http.Request, page string) {
 			l.Ghosts = append(l.Ghosts, g)
 		}
 	}
+	for i := range st.Ill {
+		if st.Ill[i].Handle == l.Handle {
+			l.Ill = &st.Ill[i]
+		}
+	}
+	var err error
+	if l.Life, l.Known, err = c.src.Life(l.Handle); err != nil {
+		c.log.Error("read a shape's life", "handle", l.Handle, "err", err)
+	}
+	if c.faults != nil {
+		l.Chaos = true
+		for _, f := range c.faults.List() {
+			if f.Shape == l.Handle {
+				l.Faults = append(l.Faults, f)
+			}
+		}
+	}
 	code := http.StatusOK
-	if !l.Found {
+	if !l.Found && !l.Known {
 		code = http.StatusNotFound
 	}
 	c.render(w, code, page, l)
@@ -160,7 +189,7 @@ func (c *console) render(w http.ResponseWriter, code int, page string, data any)
 		http.Error(w, "the page could not be made; see the log", http.StatusInternalServerError)
 		return
 	}
-	guard(w.Header())
+	guard(w.Header(), c.faults != nil)
 	w.Header().Set("content-type", "text/html; charset=utf-8")
 	w.Header().Set("cache-control", "no-store")
 	w.WriteHeader(code)
@@ -169,8 +198,12 @@ func (c *console) render(w http.ResponseWriter, code int, page string, data any)
 	}
 }
 
-func guard(h http.Header) {
-	h.Set("content-security-policy", policy)
+func guard(h http.Header, forms bool) {
+	to := "'none'"
+	if forms {
+		to = "'self'"
+	}
+	h.Set("content-security-policy", policy+to)
 	h.Set("x-content-type-options", "nosniff")
 	h.Set("referrer-policy", "no-referrer")
 }
@@ -185,7 +218,7 @@ func asset(name string) http.Handler {
 	sum := sha256.Sum256(body)
 	tag := `"` + hex.EncodeToString(sum[:8]) + `"`
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		guard(w.Header())
+		guard(w.Header(), false)
 		w.Header().Set("cache-control", "no-cache")
 		w.Header().Set("etag", tag)
 		http.ServeContent(w, r, name, time.Time{}, bytes.NewReader(body))

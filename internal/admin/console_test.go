@@ -169,7 +169,7 @@ func TestOverview(t *testing.T) {
 	text := strings.Join(strings.Fields(read(t, "/", w.Body.String()).text), " ")
 	for _, want := range []string{
 		"degraded", "the journal is stalled", "1/700", "256 B behind", "in step", "123 B", "under 0.1 % of its budget of 4 GiB",
-		"777 B", "No budget is set.", "5 workers were replaced", "no progress", "goroutine 1", "epoch 2", "3 shapes", "issues", "0_inf", "all 2", "truncate",
+		"777 B", "78 % of its budget of 999 B", "Alarm: everybody", "the slot is gone", "transaction of pid 7", "it hangs", "waiting for lock of pid 8", "quarantined13", "5 workers were replaced", "no progress", "goroutine 1", "epoch 2", "3 shapes", "issues", "0_inf", "all 2", "truncate",
 	} {
 		if !strings.Contains(text, want) {
 			t.Errorf("the page does not say %q:\n%s", want, text)

@@ -34,6 +34,20 @@ var (
 		"Workers that were replaced because they made no progress or failed.", nil, nil)
 	sessions = prometheus.NewDesc("spillway_replication_sessions_total",
 		"Replication sessions begun.", nil, nil)
+	ladder = prometheus.NewDesc("spillway_ladder_total",
+		"Steps of the ladder taken: suspect, restart, quarantine, rebuild, parking, alarm.", []string{"step"}, nil)
+	alarm = prometheus.NewDesc("spillway_alarm",
+		"1 while something hits everybody, so that nobody is given up.", nil, nil)
+	finding = prometheus.NewDesc("spillway_audit_finding",
+		"1 while the audit of the slot finds something wrong.", nil, nil)
+	canarySeconds = prometheus.NewDesc("spillway_storage_canary_seconds",
+		"How long a tiny write and fsync takes.", nil, nil)
+	walBudget = prometheus.NewDesc("spillway_wal_budget_bytes",
+		"What Postgres may retain because of us; 0: not set.", nil, nil)
+	lagBytes = prometheus.NewDesc("spillway_lag_bytes",
+		"How far a position is behind what was received.", []string{"position"}, nil)
+	lagSeconds = prometheus.NewDesc("spillway_lag_seconds",
+		"How long ago the journal came to a position.", []string{"position"}, nil)
 	health = prometheus.NewDesc("spillway_health",
 		"1 for the present health.", []string{"health"}, nil)
 )
@@ -61,8 +75,27 @@ func (c collector) Collect(ch chan<- prometheus.Metric) {
 	if st.Postgres.RetainedBytes != nil {
 		gauge(retained, float64(*st.Postgres.RetainedBytes))
 	}
-	gauge(shapes, float64(st.Shapes.Live), "live")
-	gauge(shapes, float64(st.Shapes.Snapshotting), "snapshotting")
+	for state, n := range map[string]int{
+		"live": st.Shapes.Live, "snapshotting": st.Shapes.Snapshotting, "suspect": st.Shapes.Suspect,
+		"restarting": st.Shapes.Restarting, "quarantined": st.Shapes.Quarantined, "parked": st.Shapes.Parked,
+	} {
+		gauge(shapes, float64(n), state)
+	}
+	l := st.Ladder
+	for step, n := range map[string]int64{
+		"suspect": l.Suspects, "restart": l.Restarts, "quarantine": l.Quarantines, "rebuild": l.Rebuilds,
+		"parking": l.Parkings, "alarm": l.Alarms,
+	} {
+		count(ladder, float64(n), step)
+	}
+	gauge(alarm, truth(st.Alarm != ""))
+	gauge(finding, truth(st.Postgres.Audit != ""))
+	gauge(canarySeconds, st.Storage.CanaryMS/1000)
+	gauge(walBudget, float64(st.Postgres.WALBudgetBytes))
+	for name, lag := range st.Lag {
+		gauge(lagBytes, float64(lag.Bytes), name)
+		gauge(lagSeconds, lag.Seconds, name)
+	}
 	for reason, n := range st.Removed {
 		count(removals, float64(n), string(reason))
 	}
@@ -76,4 +109,11 @@ func (c collector) Collect(ch chan<- prometheus.Metric) {
 		}
 		gauge(health, v, string(h))
 	}
+}
+
+func truth(is bool) float64 {
+	if is {
+		return 1
+	}
+	return 0
 }

@@ -15,9 +15,10 @@ type step struct {
 	Known   bool
 	Lag     int64 // bytes behind the step before; 0 for the first
 	First   bool
-	Tone    string // "ok", "warn" or "bad"
-	Promise bool   // the position that Postgres is told
-	Absent  string // what it means that the position is not known
+	Tone    string  // "ok", "warn" or "bad"
+	Promise bool    // the position that Postgres is told
+	Absent  string  // what it means that the position is not known
+	Seconds float64 // how long ago the journal came there
 }
 
 // steps lists the positions in the order in which a row passes them.
@@ -38,6 +39,7 @@ func steps(st engine.Status) []step {
 		s.Known, s.Absent = s.At > 0, "not known"
 		if s.Known && before > s.At {
 			s.Lag = int64(before - s.At)
+			s.Seconds = st.Lag[s.Name].Seconds
 		}
 		s.Tone = tone(s.Lag, st.Journal.BudgetBytes)
 		if s.Name == "trimmed" {

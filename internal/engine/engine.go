@@ -69,6 +69,8 @@ type Engine struct {
 	recorder recorder
 	// lastAudit is not changed any more.
 	lastAudit *audit
+	lag       lagClock
+	began     time.Time
 
 	advised  bool // the session goroutine's: Advice was logged
 	session  atomic.Pointer[pgrepl.Session]
@@ -102,7 +104,7 @@ func New(cfg Config, log *slog.Logger) (*Engine, error) {
 		e.chaos = e.newChaos()
 	}
 	e.ward = newWard(e)
-	e.lastAudit = new(audit)
+	e.lastAudit, e.began = new(audit), time.Now()
 	if err := e.open(); err != nil {
 		return nil, errors.Join(&storageError{err}, e.close())
 	}
@@ -265,7 +267,7 @@ func (e *Engine) Run(ctx context.Context) error {
 	})
 	all.Go(func() { e.watchDatabase(ctx) })
 	all.Go(func() { e.ward.run(ctx) })
-	all.Go(func() { e.watchGhosts(ctx) })
+	all.Go(func() { e.watch(ctx) })
 	all.Go(func() {
 		defer cancel()
 		e.watchStream(ctx)
@@ -340,11 +342,13 @@ func (e *Engine) reported(err error) error {
 	return fmt.Errorf("%w; all stacks and a trace of the last seconds are in %s", err, dir)
 }
 
-// watchGhosts keeps a record of what happens as long as there are ghosts.
-func (e *Engine) watchGhosts(ctx context.Context) {
-	t := time.NewTicker(time.Second)
+// watch notes how far the journal has come, and keeps a record of what happens as
+// long as there are ghosts.
+func (e *Engine) watch(ctx context.Context) {
+	t := time.NewTicker(lagEvery)
 	defer t.Stop()
 	for {
+		e.lookAtLag()
 		n := len(e.stream.Load().ingest.Status().Ghosts)
 		e.mu.Lock()
 		r := e.recorder

@@ -70,9 +70,6 @@ func (e *Engine) Damaged(sp *registry.Shape, err error) {
 	e.stream.Load().ingest.Remove(sp, shape.ReasonStorage, err.Error())
 }
 
-// Life tells what happened to a shape that lives here or did.
-func (e *Engine) Life(h shape.Handle) (registry.Life, bool, error) { return e.registry.Life(h) }
-
 // Create finds or makes a shape. To make one takes a live stream: Create waits
 // for it for a short while.
 func (e *Engine) Create(ctx context.Context, def *shape.Def) (*registry.Shape, error) {

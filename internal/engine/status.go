@@ -39,6 +39,8 @@ type Status struct {
 		Durable   Position `json:"durable"`
 		Trimmed   Position `json:"trimmed"`
 	} `json:"positions"`
+	// Lag is how far each position is behind what was received.
+	Lag map[string]Lag `json:"lag,omitempty"`
 	// Alarm says what hits everybody, so that nobody is given up for it; empty:
 	// nothing does.
 	Alarm   string `json:"alarm,omitempty"`
@@ -226,6 +228,7 @@ func (e *Engine) Status() Status {
 	if st.Health == HealthActive && j.State >= journal.StateStalled {
 		st.Health, st.Reason = HealthDegraded, "the journal is "+j.State.String()
 	}
+	e.lagStatus(&st)
 	e.auditStatus(&st)
 	e.ladderStatus(&st)
 	st.Sessions = e.sessions.Load()

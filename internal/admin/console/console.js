@@ -17,9 +17,9 @@
       if (same) same.open = true;
     }
     if (old.outerHTML === fresh.outerHTML) return;
-    const focus = old.contains(document.activeElement) ? [...old.querySelectorAll("a, summary, pre")].indexOf(document.activeElement) : -1;
+    const focus = old.contains(document.activeElement) ? [...old.querySelectorAll("a, summary, pre, button")].indexOf(document.activeElement) : -1;
     old.replaceWith(fresh);
-    if (focus >= 0) fresh.querySelectorAll("a, summary, pre")[focus]?.focus({ preventScroll: true });
+    if (focus >= 0) fresh.querySelectorAll("a, summary, pre, button")[focus]?.focus({ preventScroll: true });
   }
 
   function tell(text) {
