@@ -63,8 +63,10 @@ func TestPageOfAGoneShape(t *testing.T) {
 // The console's buttons make faults and lift them, and only the console's.
 func TestChaosForm(t *testing.T) {
 	faults := chaos.New(chaos.Options{
-		Find: func(h shape.Handle) (chaos.Target, bool) { return chaos.Target{ID: 1, Def: &shape.Def{Table: new(shape.Table)}}, h == "h-1" },
-		Key:  func(shape.ID) string { return "" }, Drip: time.Second, Logger: slog.New(slog.DiscardHandler),
+		Find: func(h shape.Handle) (chaos.Target, bool) {
+			return chaos.Target{ID: 1, Def: &shape.Def{Table: new(shape.Table)}}, h == "h-1"
+		},
+		Key: func(shape.ID) string { return "" }, Drip: time.Second, Logger: slog.New(slog.DiscardHandler),
 	})
 	submit := func(values url.Values, header ...string) *httptest.ResponseRecorder {
 		r := httptest.NewRequest("POST", "http://ops:3001/chaos/form", strings.NewReader(values.Encode()))

@@ -1,6 +1,7 @@
 package ingest
 
 import (
+	"errors"
 	"fmt"
 
 	"github.com/spillway-sync/spillway/internal/journal"
@@ -19,8 +20,15 @@ func nearBudget(budget int64) int64 { return budget - budget/8 }
 func (in *Ingest) keepBudget() {
 	budget := in.opts.JournalBudget
 	st := in.opts.Journal.Stats()
-	if budget == 0 || st.Bytes < nearBudget(budget) || st.State >= journal.StateStalled ||
-		in.held.Load() || in.guard.alarm.Load() != nil {
+	sick := st.State >= journal.StateStalled && !errors.Is(st.Err, journal.ErrHeld)
+	if budget == 0 || st.Bytes < nearBudget(budget) || sick || in.held.Load() || in.guard.alarm.Load() != nil {
+		return
+	}
+	if in.respite > 0 {
+		in.respite--
+		return
+	}
+	if in.busyWithLeaver() {
 		return
 	}
 	sp := in.laggard()
@@ -28,7 +36,40 @@ func (in *Ingest) keepBudget() {
 		in.opts.Logger.Warn("the journal is near its budget, and no shape holds it", "bytes", st.Bytes, "budget", budget)
 		return
 	}
+	in.respite = respite
 	in.quarantine(sp, shape.ReasonBudget, fmt.Sprintf("the journal holds %d bytes for it, the budget is %d", st.Bytes, budget))
+}
+
+// respite is how many looks are left out after one at which a shape went: those
+// it had kept waiting come after it, if they can. The journal's limit holds
+// meanwhile.
+const respite = 3
+
+// busyWithLeaver says that a worker is still in the consumer of a shape that has
+// been taken out already: whoever it keeps waiting is not to blame.
+func (in *Ingest) busyWithLeaver() bool {
+	for _, sh := range in.shards {
+		id := shape.ID(sh.pulse.Load().current.Load())
+		if id == 0 {
+			continue
+		}
+		if sp := in.opts.Registry.ByID(id); sp == nil || out(sp) {
+			return true
+		}
+	}
+	return false
+}
+
+// limit lets the journal take nothing beyond its budget as long as a shape holds
+// it: somebody will let go of it, or go. Without one what fills it is a single
+// transaction, and to wait for its end by not reading on would be to wait for
+// ever.
+func (in *Ingest) limit(held bool) {
+	if held {
+		in.opts.Journal.Limit(in.opts.JournalBudget)
+	} else {
+		in.opts.Journal.Limit(0)
+	}
 }
 
 // laggard is the shape that holds the journal: the one that its shard's worker is

@@ -87,6 +87,7 @@ type Ingest struct {
 	held     atomic.Bool  // the journal holds the stream back
 	running  atomic.Int64 // workers that have not returned, ghosts included
 	trimmed  wal.LSN      // the flusher's
+	respite  int          // the same
 
 	target   wal.LSN       // the journal's end when we began
 	caughtUp chan struct{} // closed when every shard has applied up to target

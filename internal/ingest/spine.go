@@ -357,7 +357,9 @@ func (s *spine) join(c command) {
 // publish lets others read the spine's figures.
 func (s *spine) publish() {
 	s.in.boundary.Store(uint64(s.tracker.Boundary()))
-	if id, from, ok := s.tracker.Holder(); ok {
+	id, from, ok := s.tracker.Holder()
+	s.in.limit(ok)
+	if ok {
 		if h := s.in.holder.Load(); h == nil || h.id != id || h.from != from {
 			s.in.holder.Store(&holder{id: id, from: from, since: time.Now()})
 		}

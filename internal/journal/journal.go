@@ -127,7 +127,8 @@ type Journal struct {
 	stop   chan struct{} // closed by Close
 	done   chan struct{} // closed when the writer has ended
 
-	held atomic.Bool // see Hold
+	held  atomic.Bool  // see Hold
+	limit atomic.Int64 // see Limit
 
 	w writer // the writer goroutine's own
 
@@ -196,6 +197,10 @@ func (j *Journal) Hold(on bool) {
 	default:
 	}
 }
+
+// Limit is Hold from a number of bytes on disk on, until there are fewer again; 0:
+// there is no limit.
+func (j *Journal) Limit(bytes int64) { j.limit.Store(bytes) }
 
 // Offer queues a frame. It never blocks; false: no room now (see Space), or the
 // journal failed or was closed. Frames' bytes are read-only from now on.

@@ -48,7 +48,7 @@ func (j *Journal) write() {
 			}
 			continue
 		}
-		if len(j.w.pending) > 0 && j.held.Load() && !closing {
+		if len(j.w.pending) > 0 && !closing && (j.held.Load() || j.beyondLimit()) {
 			j.setFull(ErrHeld)
 			j.pause()
 			continue
@@ -313,6 +313,12 @@ func (j *Journal) setFull(err error) {
 	j.io.full = err
 	j.mu.Unlock()
 	j.opts.Events.Full(err)
+}
+
+// beyondLimit says whether what is on disk has reached the limit.
+func (j *Journal) beyondLimit() bool {
+	limit := j.limit.Load()
+	return limit > 0 && j.Stats().Bytes >= limit
 }
 
 // pause waits before the next try on a full disk.

@@ -79,8 +79,11 @@ func steps() []step {
 	}
 }
 
-func simulate(t *testing.T, seed uint64) {
+func simulate(t *testing.T, seed uint64) { simulateWith(t, seed, func(*world) {}) }
+
+func simulateWith(t *testing.T, seed uint64, change func(*world)) {
 	w := newWorld(t, seed)
+	change(w)
 	all := steps()
 	total := 0
 	for _, s := range all {

@@ -243,9 +243,9 @@ func (w *world) gone(c *client, err error) {
 	case shape.ReasonSnapshot:
 		good = c.failed
 	case "": // a crash hid it
-		good = !c.Live || c.truncated || c.hurt || c.removed || c.failed
+		good = !c.Live || w.conf.JournalBudget > 0 || c.truncated || c.hurt || c.removed || c.failed
 	}
-	if !good {
+	if !good && !w.excusesBudget(c.Gone) {
 		w.Fatalf("%s ended for %q without a reason: %+v", c.Handle, c.Gone, c)
 	}
 	w.ends[c.Gone]++

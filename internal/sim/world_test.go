@@ -126,12 +126,21 @@ func (w *world) close() {
 	time.Sleep(w.conf.Grace)
 }
 
+// frameMost is what a frame of the model's slot may have, in bytes.
+const frameMost = 64 << 10
+
 // look is the oracle after each step.
 func (w *world) look() {
 	w.stallsHere = w.engine.Ingest.Status().StallsTotal
 	oldest := w.engine.Journal.Stats().Oldest
 	if b := w.engine.Ingest.Boundary(); oldest > b {
 		w.Fatalf("the journal begins at %s, the boundary is %s", oldest, b)
+	}
+	if budget := w.conf.JournalBudget; budget > 0 {
+		// A segment ends up to a quarter late, and takes one frame more.
+		if b := w.engine.Journal.Stats().Bytes; b > budget+w.conf.SegmentBytes*5/4+frameMost {
+			w.Fatalf("the journal has %d bytes, its budget is %d", b, budget)
+		}
 	}
 	select {
 	case err := <-w.engine.Ended():

@@ -1,0 +1,142 @@
+package sim
+
+import (
+	"fmt"
+	"os"
+	"runtime"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/spillway-sync/spillway/internal/shape"
+)
+
+// long says that tests may take minutes: make test-long.
+var long = os.Getenv("SPILLWAY_LONG") != ""
+
+// crashWorlds and crashesEach make a thousand points at which the process dies.
+const crashWorlds, crashesEach = 20, 50
+
+// F12, F13: the process is killed, or power is cut and what was not synced is
+// lost, at a thousand points under mixed load. What was read is read again byte
+// for byte, nothing that was acknowledged is missing, and in the end every client
+// has what the model has.
+func TestThousandCrashes(t *testing.T) {
+	for what, percents := range map[string][]int{"kill": {100}, "power cut": {0, 30, 70}} {
+		t.Run(what, func(t *testing.T) {
+			t.Parallel()
+			for seed := range uint64(crashWorlds) {
+				t.Run(fmt.Sprintf("seed=%d", seed+1), func(t *testing.T) {
+					synctest.Test(t, func(t *testing.T) { crashes(t, seed+1, percents) })
+				})
+			}
+		})
+	}
+}
+
+func crashes(t *testing.T, seed uint64, percents []int) {
+	w := newWorld(t, seed)
+	load := []func(*world){(*world).write, (*world).write, (*world).writeMuch, (*world).finish, (*world).create,
+		(*world).poll, (*world).poll, (*world).hurt, (*world).storm, (*world).reconnect}
+	defer func() {
+		if t.Failed() {
+			t.Logf("seed %d: step %d", seed, w.n)
+			w.tell()
+		}
+		w.close()
+	}()
+	w.start()
+	for w.n = range crashesEach {
+		for range w.rng.IntN(6) {
+			load[w.rng.IntN(len(load))](w)
+			w.look()
+		}
+		time.Sleep(time.Duration(w.rng.Int64N(int64(w.conf.Grace) / 4)))
+		w.crash(percents[w.rng.IntN(len(percents))])
+		w.look()
+	}
+	w.settle()
+}
+
+// F23: with a small budget for the journal, and whatever goes wrong, the journal
+// never holds more than a segment beyond it, and the oracle holds at every step.
+func TestBudgetIsKept(t *testing.T) {
+	for seed := range uint64(fixedSeeds) {
+		t.Run(fmt.Sprintf("seed=%d", seed+1), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				simulateWith(t, seed+1, func(w *world) {
+					w.conf.SegmentBytes = 32 << 10
+					w.conf.JournalBudget = 768 << 10
+				})
+			})
+		})
+	}
+}
+
+// F22: a consumer that has to be restarted three times an hour, for a day, or a
+// week in a long run: ghosts, goroutines and memory stay what they were, and its
+// clients notice nothing.
+func TestRestartsForAWeek(t *testing.T) {
+	days := 1
+	if long {
+		days = 7
+	}
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, 22)
+		defer w.close()
+		w.conf.Grace, w.conf.SegmentBytes, w.conf.Shards = 2*time.Second, 64<<10, 2
+		w.start()
+		for range 4 {
+			w.create()
+			w.settle()
+		}
+		handle := w.peers[0].Handle
+		var heap, goroutines uint64
+		for n := range days * 24 * 3 {
+			sp := w.engine.Registry.ByHandle(handle)
+			if sp == nil {
+				t.Fatalf("restart %d: the shape is gone", n)
+			}
+			w.twins(handle, func(c *client) { c.hurt = true })
+			w.faults.add(sp.ID(), &fault{left: 1, panics: n%2 == 0})
+			before := w.engine.Ingest.Status().Restarts
+			for w.engine.Ingest.Status().Restarts == before {
+				tx := w.pg.Begin()
+				w.change(tx)
+				tx.Finish()
+				time.Sleep(time.Second)
+			}
+			w.faults.heal()
+			time.Sleep(20 * time.Minute)
+			w.poll()
+			if st := w.engine.Ingest.Status(); len(st.Ghosts) > 0 {
+				t.Fatalf("restart %d: %d ghosts", n, len(st.Ghosts))
+			}
+			switch n {
+			case 20:
+				heap, goroutines = load()
+			}
+		}
+		w.settle()
+		if now, g := load(); now > heap+heap/4+8<<20 || g > goroutines+4 {
+			t.Errorf("from %d to %d bytes, from %d to %d goroutines", heap, now, goroutines, g)
+		}
+		if w.peers[0].Handle != handle || len(w.ends) != 0 {
+			t.Errorf("ends %v", w.ends)
+		}
+	})
+}
+
+// load is the live heap in bytes, and the number of goroutines.
+func load() (heap, goroutines uint64) {
+	runtime.GC()
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return m.HeapAlloc, uint64(runtime.NumGoroutine())
+}
+
+// excusesBudget says that a shape may go for the journal's budget: only with a
+// small one, and then whoever is behind when it is reached.
+func (w *world) excusesBudget(reason shape.Reason) bool {
+	return reason == shape.ReasonBudget && w.conf.JournalBudget > 0
+}
