@@ -51,6 +51,15 @@ sim: ## Run the simulation with SEED=n (default: random ones for a minute)
 fuzz: ## Fuzz each target for FUZZTIME (default 30s)
 	@GO="$(GO)" sh scripts/fuzz.sh $(or $(FUZZTIME),30s)
 
+.PHONY: test-long
+test-long: postgres ## Run the tests that take minutes
+	SPILLWAY_LONG=1 $(GO) test -count=1 -parallel 4 -timeout 20m -run 'Week|Soak' ./internal/sim
+	SPILLWAY_LONG=1 $(GO) test -count=1 -parallel 2 -timeout 20m -run 'Long' ./test/e2e
+
+.PHONY: mutants
+mutants: postgres ## Break each guard in turn, in a copy, and see that a test fails
+	@GO="$(GO)" sh scripts/mutants.sh
+
 .PHONY: bench
 bench: build postgres ## Measure, each figure beside its yardstick of the same run
 	$(GO) run ./bench

@@ -21,7 +21,7 @@ func (in *Ingest) keepBudget() {
 	budget := in.opts.JournalBudget
 	st := in.opts.Journal.Stats()
 	sick := st.State >= journal.StateStalled && !errors.Is(st.Err, journal.ErrHeld)
-	if budget == 0 || st.Bytes < nearBudget(budget) || sick || in.held.Load() || in.guard.alarm.Load() != nil {
+	if budget == 0 || st.Bytes < nearBudget(budget) || sick || !in.guard.calm(in.now(), in.watchdog.window()) {
 		return
 	}
 	if in.respite > 0 {

@@ -36,6 +36,8 @@ type Alarm struct {
 type guard struct {
 	alarm  atomic.Pointer[Alarm]
 	alarms atomic.Int64 // since the start
+	// relaxed is when the last alarm ended, by Ingest.now; 0: there was none.
+	relaxed atomic.Int64
 
 	mu        sync.Mutex // leaf lock
 	suspects  map[shape.ID]struct{}
@@ -140,6 +142,13 @@ func (g *guard) ask(id shape.ID, at wal.LSN, done <-chan struct{}) (evict bool) 
 	defer g.mu.Unlock()
 	g.condemned = slices.DeleteFunc(g.condemned, func(x *trial) bool { return x == t })
 	return false
+}
+
+// calm says that there is no alarm, and that those that there was one for have had
+// time to come after it.
+func (g *guard) calm(now, window time.Duration) bool {
+	relaxed := time.Duration(g.relaxed.Load())
+	return g.alarm.Load() == nil && (relaxed == 0 || now-relaxed > window)
 }
 
 // judge gives the verdicts that are due: worst first and few a minute. Whoever

@@ -128,3 +128,33 @@ func TestStrikesCountUntilItGetsFurther(t *testing.T) {
 		t.Errorf("strike %d after it was forgotten", k.Count)
 	}
 }
+
+// Time in which the watchdog's own ticks did not run on schedule does not count.
+func TestObservedTime(t *testing.T) {
+	d := &watchdog{every: time.Second}
+	for passed, want := range map[time.Duration]time.Duration{
+		900 * time.Millisecond: 900 * time.Millisecond, 2 * time.Second: 2 * time.Second, time.Hour: 2 * time.Second,
+	} {
+		if got := d.observed(passed); got != want {
+			t.Errorf("of %s count %s, want %s", passed, got, want)
+		}
+	}
+}
+
+// Whoever an alarm held up has time to come after it before somebody goes for the
+// journal's budget.
+func TestCalm(t *testing.T) {
+	g, window := newGuard(), time.Minute
+	if !g.calm(time.Second, window) {
+		t.Error("not calm at the start")
+	}
+	g.alarm.Store(&Alarm{})
+	if g.calm(time.Hour, window) {
+		t.Error("calm in an alarm")
+	}
+	g.alarm.Store(nil)
+	g.relaxed.Store(int64(time.Hour))
+	if g.calm(time.Hour+window, window) || !g.calm(time.Hour+window+1, window) {
+		t.Error("not calm after a window")
+	}
+}

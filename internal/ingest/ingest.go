@@ -84,7 +84,6 @@ type Ingest struct {
 	strikes  strikes
 	notes    notes
 	away     atomic.Int64 // shapes on their way back to the stream
-	held     atomic.Bool  // the journal holds the stream back
 	running  atomic.Int64 // workers that have not returned, ghosts included
 	trimmed  wal.LSN      // the flusher's
 	respite  int          // the same

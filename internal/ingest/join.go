@@ -185,7 +185,7 @@ func (in *Ingest) oversee(ctx context.Context, w *worker, from wal.LSN, done <-c
 		case <-t.C:
 		}
 		now := time.Now()
-		observed := min(now.Sub(last), 2*in.watchdog.every)
+		observed := in.watchdog.observed(now.Sub(last))
 		last = now
 		id := shape.ID(w.pulse.current.Load())
 		if b := w.pulse.beat.Load(); b != beat || id == 0 {

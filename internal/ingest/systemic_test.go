@@ -169,3 +169,50 @@ func TestStrikesOutliveARestart(t *testing.T) {
 		}
 	})
 }
+
+// The journal is kept for a shape that leaves the stream until it is durable that
+// it has: a crash before that brings it back, and it must not have a hole.
+func TestHeldUntilItHasLeft(t *testing.T) {
+	bubble(t, 2, func(r *rig) {
+		reached, gate := make(chan struct{}, 1), make(chan struct{})
+		r.conf.BeforeQuarantine = func() {
+			select {
+			case reached <- struct{}{}:
+			default:
+			}
+			<-gate
+		}
+		r.restart(false)
+		sick, reader := r.follow("")
+		_, well := r.follow("i > 5")
+		stood := r.engine.Ingest.Boundary()
+		r.apply(func(id shape.ID, _ *wal.Change) {
+			if id == sick.ID() {
+				panic(errBoom)
+			}
+		})
+		r.put("a", 0, 20)
+		select {
+		case <-reached:
+		case <-time.After(time.Minute):
+			r.Fatal("it is not given up")
+		}
+		for n := range 20 {
+			r.put("b", n, n+1)
+			time.Sleep(time.Second)
+		}
+		r.settle(well)
+		if b := r.engine.Ingest.Boundary(); b > r.pg.End() || b < stood || !r.engine.Ingest.Status().Held {
+			r.Errorf("boundary %s, held %+v", b, r.engine.Ingest.Status())
+		}
+		if st := r.engine.Ingest.Status(); st.HeldBy != sick.ID() {
+			r.Errorf("held by %d, want %d", st.HeldBy, sick.ID())
+		}
+		r.hook.Store(nil)
+		close(gate)
+		if reason := r.gone(reader); reason != shape.ReasonStalled {
+			r.Errorf("gone for %q", reason)
+		}
+		r.released()
+	})
+}

@@ -45,8 +45,6 @@ type watchdog struct {
 
 	canary      int64         // the write under way at the last look
 	canaryStill time.Duration // observed time since it began
-	relaxed     time.Duration // when the last alarm ended
-	held        bool          // the journal holds the stream back
 
 	suspects, restarts atomic.Int64 // since the start
 
@@ -88,7 +86,7 @@ func (d *watchdog) run(ctx context.Context) error {
 		}
 		t.Reset(d.pause())
 		now := time.Now()
-		observed := min(now.Sub(last), 2*d.every)
+		observed := d.observed(now.Sub(last))
 		last = now
 		d.lookAtAll(observed)
 		for n := range d.in.shards {
@@ -97,6 +95,9 @@ func (d *watchdog) run(ctx context.Context) error {
 		d.in.guard.judge(d.in.now())
 	}
 }
+
+// observed is what counts of the time that has passed between two ticks.
+func (d *watchdog) observed(passed time.Duration) time.Duration { return min(passed, 2*d.every) }
 
 func (d *watchdog) window() time.Duration { return guardGraces * d.in.opts.Grace }
 
@@ -120,32 +121,9 @@ func (d *watchdog) lookAtAll(observed time.Duration) {
 		log.Error("alarm: this hits everybody, so nobody is given up for it; the budgets protect Postgres", "why", why)
 	case why == "" && was != nil:
 		g.alarm.Store(nil)
-		d.relaxed = now
+		g.relaxed.Store(int64(now))
 		log.Info("the alarm is over", "was", was.Why, "lasted", time.Since(was.Since))
 	}
-	d.holdBack(now)
-}
-
-// holdBack lets the journal take nothing more while there is an alarm and it is
-// near its budget: then Postgres keeps what comes, within a budget of its own.
-// Without an alarm the worst laggard goes instead.
-func (d *watchdog) holdBack(now time.Duration) {
-	budget, bytes := d.in.opts.JournalBudget, d.in.opts.Journal.Stats().Bytes
-	if budget == 0 {
-		return
-	}
-	switch near := bytes >= nearBudget(budget); {
-	case near && !d.held && d.in.guard.alarm.Load() != nil:
-		d.setHeld(true)
-	case d.held && (!near || d.in.guard.alarm.Load() == nil && now-d.relaxed > d.window()):
-		d.setHeld(false)
-	}
-}
-
-func (d *watchdog) setHeld(on bool) {
-	d.held = on
-	d.in.held.Store(on)
-	d.in.opts.Journal.Hold(on)
 }
 
 // look decides about one shard.

@@ -20,7 +20,7 @@ var ErrTrimmed = errors.New("journal: trimmed")
 // ErrClosed is the end of a journal that was closed.
 var ErrClosed = errors.New("journal: closed")
 
-// ErrHeld is told to Events.Full while Hold is on.
+// ErrHeld is told to Events.Full while Limit is reached.
 var ErrHeld = errors.New("journal: held at its budget")
 
 // CorruptError is damage that a crash or a power cut cannot explain.
@@ -127,7 +127,6 @@ type Journal struct {
 	stop   chan struct{} // closed by Close
 	done   chan struct{} // closed when the writer has ended
 
-	held  atomic.Bool  // see Hold
 	limit atomic.Int64 // see Limit
 
 	w writer // the writer goroutine's own
@@ -187,19 +186,9 @@ func queueBytes(f *wal.Frame) int64 {
 	return entryBytes + int64(len(f.Data)) + int64(len(f.Preamble))
 }
 
-// Hold stops taking frames from the queue, as if the disk were full, or goes on.
-// It is for whoever must not let the journal grow and can give nothing back:
-// what comes stays with Postgres. Reading and trimming go on.
-func (j *Journal) Hold(on bool) {
-	j.held.Store(on)
-	select {
-	case j.wake <- struct{}{}:
-	default:
-	}
-}
-
-// Limit is Hold from a number of bytes on disk on, until there are fewer again; 0:
-// there is no limit.
+// Limit stops taking frames from the queue, as if the disk were full, while there
+// are so many bytes on disk or more: what comes stays with Postgres. Reading and
+// trimming go on. 0: there is no limit.
 func (j *Journal) Limit(bytes int64) { j.limit.Store(bytes) }
 
 // Offer queues a frame. It never blocks; false: no room now (see Space), or the

@@ -48,7 +48,7 @@ func (j *Journal) write() {
 			}
 			continue
 		}
-		if len(j.w.pending) > 0 && !closing && (j.held.Load() || j.beyondLimit()) {
+		if len(j.w.pending) > 0 && !closing && j.beyondLimit() {
 			j.setFull(ErrHeld)
 			j.pause()
 			continue

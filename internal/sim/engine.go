@@ -39,8 +39,11 @@ type Config struct {
 	ChunkBytes, SegmentBytes, WindowBytes int64
 	JournalBudget                         int64
 	GhostLimit                            int
-	BeforeApply                           func(shape.ID, *wal.Change)
-	Logger                                *slog.Logger // nil: silent
+	// BeforeQuarantine, if set, runs before it is written down that a shape is out
+	// of the stream.
+	BeforeQuarantine func()
+	BeforeApply      func(shape.ID, *wal.Change)
+	Logger           *slog.Logger // nil: silent
 }
 
 // Engine is the rooms between the journal and the readers, put together as the
@@ -135,6 +138,9 @@ func (e *Engine) open() (err error) {
 		BeforeApply: e.BeforeApply,
 		GhostLimit:  e.GhostLimit, Canary: e.canary,
 		Quarantine: func(sp *registry.Shape, reason shape.Reason, detail string) error {
+			if f := e.BeforeQuarantine; f != nil {
+				f()
+			}
 			return e.Registry.Quarantine(sp, reason, detail, false, time.Now())
 		},
 	})

@@ -36,7 +36,7 @@ func TestThousandCrashes(t *testing.T) {
 
 func crashes(t *testing.T, seed uint64, percents []int) {
 	w := newWorld(t, seed)
-	load := []func(*world){(*world).write, (*world).write, (*world).writeMuch, (*world).finish, (*world).create,
+	mixed := []func(*world){(*world).write, (*world).write, (*world).writeMuch, (*world).finish, (*world).create,
 		(*world).poll, (*world).poll, (*world).hurt, (*world).storm, (*world).reconnect}
 	defer func() {
 		if t.Failed() {
@@ -48,7 +48,7 @@ func crashes(t *testing.T, seed uint64, percents []int) {
 	w.start()
 	for w.n = range crashesEach {
 		for range w.rng.IntN(6) {
-			load[w.rng.IntN(len(load))](w)
+			mixed[w.rng.IntN(len(mixed))](w)
 			w.look()
 		}
 		time.Sleep(time.Duration(w.rng.Int64N(int64(w.conf.Grace) / 4)))
@@ -65,8 +65,8 @@ func TestBudgetIsKept(t *testing.T) {
 		t.Run(fmt.Sprintf("seed=%d", seed+1), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				simulateWith(t, seed+1, func(w *world) {
-					w.conf.SegmentBytes = 32 << 10
-					w.conf.JournalBudget = 768 << 10
+					w.conf.SegmentBytes = 8 << 10
+					w.conf.JournalBudget = 96 << 10
 				})
 			})
 		})
@@ -91,7 +91,7 @@ func TestRestartsForAWeek(t *testing.T) {
 			w.settle()
 		}
 		handle := w.peers[0].Handle
-		var heap, goroutines uint64
+		var warm load
 		for n := range days * 24 * 3 {
 			sp := w.engine.Registry.ByHandle(handle)
 			if sp == nil {
@@ -112,14 +112,13 @@ func TestRestartsForAWeek(t *testing.T) {
 			if st := w.engine.Ingest.Status(); len(st.Ghosts) > 0 {
 				t.Fatalf("restart %d: %d ghosts", n, len(st.Ghosts))
 			}
-			switch n {
-			case 20:
-				heap, goroutines = load()
+			if n == 20 {
+				warm = loadNow()
 			}
 		}
 		w.settle()
-		if now, g := load(); now > heap+heap/4+8<<20 || g > goroutines+4 {
-			t.Errorf("from %d to %d bytes, from %d to %d goroutines", heap, now, goroutines, g)
+		if now := loadNow(); now.over(warm) {
+			t.Errorf("from %s to %s", warm, now)
 		}
 		if w.peers[0].Handle != handle || len(w.ends) != 0 {
 			t.Errorf("ends %v", w.ends)
@@ -127,12 +126,30 @@ func TestRestartsForAWeek(t *testing.T) {
 	})
 }
 
-// load is the live heap in bytes, and the number of goroutines.
-func load() (heap, goroutines uint64) {
+// load is what a process needs at one moment.
+type load struct {
+	heap       uint64 // live, in bytes
+	goroutines int
+}
+
+func loadNow() load {
 	runtime.GC()
 	var m runtime.MemStats
 	runtime.ReadMemStats(&m)
-	return m.HeapAlloc, uint64(runtime.NumGoroutine())
+	return load{heap: m.HeapAlloc, goroutines: runtime.NumGoroutine()}
+}
+
+// over says that something grows: what comes and goes is a quarter and 8 MiB.
+func (l load) over(warm load) bool {
+	return l.heap > warm.heap+warm.heap/4+8<<20 || l.goroutines > warm.goroutines+4
+}
+
+func (l load) max(m load) load {
+	return load{heap: max(l.heap, m.heap), goroutines: max(l.goroutines, m.goroutines)}
+}
+
+func (l load) String() string {
+	return fmt.Sprintf("%.1f MiB live, %d goroutines", float64(l.heap)/(1<<20), l.goroutines)
 }
 
 // excusesBudget says that a shape may go for the journal's budget: only with a

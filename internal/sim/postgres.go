@@ -14,6 +14,8 @@ type Table struct {
 	Def *shape.Table
 
 	visible   rows             // committed and visible
+	old       rows             // as of what was forgotten
+	seen      view             // as it was asked for last
 	published bool             // in the publication, with full replica identity
 	locks     map[string]*Tx   // rows, by key, that an open transaction has touched
 	exclusive *Tx              // has truncated it
@@ -23,6 +25,12 @@ type Table struct {
 // rows is a table's content by row key.
 type rows map[string]wal.Tuple
 
+// view is a table's content after so many transactions.
+type view struct {
+	rows rows
+	n    int
+}
+
 // Postgres is the model. Its methods may be called from any goroutine.
 type Postgres struct {
 	mu     sync.Mutex // leaf
@@ -31,6 +39,8 @@ type Postgres struct {
 	xid    uint64         // the next
 	open   map[uint64]*Tx // begun and not over; a commit that is not visible is not over
 	log    []*Tx          // committed, in the order of their commit records
+	gone   int            // so many before them were forgotten,
+	since  wal.LSN        // and lie below this position
 	slot   slot
 	// changed is closed when a transaction is over or the log grows.
 	changed chan struct{}
@@ -53,7 +63,7 @@ func NewPostgres(tables ...*shape.Table) *Postgres {
 	p.slot.confirmed = p.lsn
 	for _, t := range tables {
 		p.tables = append(p.tables, &Table{
-			Def: t, visible: make(rows), locks: make(map[string]*Tx), touching: make(map[*Tx]struct{}),
+			Def: t, visible: make(rows), old: make(rows), locks: make(map[string]*Tx), touching: make(map[*Tx]struct{}),
 		})
 	}
 	return p
@@ -70,6 +80,13 @@ func (p *Postgres) Rows(t *Table) map[string]wal.Tuple {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return maps.Clone(t.visible)
+}
+
+// Committed is how many transactions were committed.
+func (p *Postgres) Committed() int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.gone + len(p.log)
 }
 
 // End is the end of the log.

@@ -79,16 +79,44 @@ func steps() []step {
 	}
 }
 
+// mix is the steps, and how often they come.
+type mix struct {
+	steps []step
+	total int
+}
+
+// newMix returns all steps, some of them with other weights.
+func newMix(weights map[string]int) mix {
+	m := mix{steps: steps()}
+	for i := range m.steps {
+		s := &m.steps[i]
+		if n, other := weights[s.name]; other {
+			s.weight = n
+		}
+		m.total += s.weight
+	}
+	return m
+}
+
+// step does one of them and asks the oracle.
+func (m mix) step(w *world) {
+	k := w.rng.IntN(m.total)
+	for _, s := range m.steps {
+		if k -= s.weight; k < 0 {
+			w.note("%s", s.name)
+			s.do(w)
+			break
+		}
+	}
+	w.look()
+}
+
 func simulate(t *testing.T, seed uint64) { simulateWith(t, seed, func(*world) {}) }
 
 func simulateWith(t *testing.T, seed uint64, change func(*world)) {
 	w := newWorld(t, seed)
 	change(w)
-	all := steps()
-	total := 0
-	for _, s := range all {
-		total += s.weight
-	}
+	mix := newMix(nil)
 	defer func() {
 		if t.Failed() {
 			t.Logf("seed %d: step %d; to run it again: make sim SEED=%d", seed, w.n, seed)
@@ -98,15 +126,7 @@ func simulateWith(t *testing.T, seed uint64, change func(*world)) {
 	}()
 	w.start()
 	for w.n = range 120 + w.rng.IntN(120) {
-		k := w.rng.IntN(total)
-		for _, s := range all {
-			if k -= s.weight; k < 0 {
-				w.note("%s", s.name)
-				s.do(w)
-				break
-			}
-		}
-		w.look()
+		mix.step(w)
 	}
 	w.note("end")
 	w.settle()

@@ -3,7 +3,6 @@ package sim
 import (
 	"context"
 	"math/rand/v2"
-	"slices"
 	"time"
 
 	"github.com/spillway-sync/spillway/internal/journal"
@@ -35,13 +34,7 @@ func (p *Postgres) Confirmed() wal.LSN {
 func (p *Postgres) from(pos wal.LSN) (txs []*Tx, end wal.LSN, changed <-chan struct{}) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	i, _ := slices.BinarySearchFunc(p.log, pos, func(tx *Tx, pos wal.LSN) int {
-		if tx.Commit < pos {
-			return -1
-		}
-		return 1
-	})
-	return p.log[i:], p.lsn, p.changed
+	return p.log[p.below(pos):], p.lsn, p.changed
 }
 
 // Session is one replication connection: it cuts the stream into frames and

@@ -172,10 +172,8 @@ func (w *world) follow(c *client) {
 			c.truncated = c.truncated || tx.ops[i].kind == wal.Truncate && tx.ops[i].table.Def.OID == c.def.Table.OID
 		}
 	}
-	for _, tx := range w.pg.log {
-		if tx.Commit < w.engine.Ingest.Routed() {
-			continue
-		}
+	coming, _, _ := w.pg.from(w.engine.Ingest.Routed())
+	for _, tx := range coming {
 		for i := range tx.ops {
 			c.truncated = c.truncated || tx.ops[i].kind == wal.Truncate && tx.ops[i].table.Def.OID == c.def.Table.OID
 		}

@@ -3,6 +3,8 @@ package sim
 import (
 	"bytes"
 	"errors"
+	"maps"
+	"slices"
 
 	"github.com/spillway-sync/spillway/internal/shape"
 	"github.com/spillway-sync/spillway/internal/wal"
@@ -242,20 +244,55 @@ func sameRow(a, b wal.Tuple) bool {
 	return true
 }
 
-// At returns a table's content as of a position, by the order of the commits.
+// At returns a table's content as of a position, by the order of the commits. It
+// is good until the next call.
 func (p *Postgres) At(t *Table, pos wal.LSN) map[string]wal.Tuple {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	r := make(rows)
-	for _, tx := range p.log {
-		if tx.Commit >= pos {
-			break
-		}
-		for i := range tx.ops {
-			if tx.ops[i].table == t {
-				apply(r, &tx.ops[i])
-			}
+	if pos < p.since {
+		panic("sim: what was at " + pos.String() + " is forgotten")
+	}
+	n := p.gone + p.below(pos)
+	if v := &t.seen; v.rows == nil || v.n > n || v.n < p.gone {
+		*v = view{rows: maps.Clone(t.old), n: p.gone}
+	}
+	for ; t.seen.n < n; t.seen.n++ {
+		p.log[t.seen.n-p.gone].applyTo(t, t.seen.rows)
+	}
+	return t.seen.rows
+}
+
+// Forget gives the transactions back that commit below a position, which is
+// confirmed and which nobody will look behind.
+func (p *Postgres) Forget(pos wal.LSN) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	n := p.below(pos)
+	for _, tx := range p.log[:n] {
+		for _, t := range p.tables {
+			tx.applyTo(t, t.old)
 		}
 	}
-	return r
+	p.log = slices.Clone(p.log[n:])
+	p.gone += n
+	p.since = max(p.since, pos)
+}
+
+// below is how many transactions of the log commit below a position. mu is held.
+func (p *Postgres) below(pos wal.LSN) int {
+	n, _ := slices.BinarySearchFunc(p.log, pos, func(tx *Tx, pos wal.LSN) int {
+		if tx.Commit < pos {
+			return -1
+		}
+		return 1
+	})
+	return n
+}
+
+func (tx *Tx) applyTo(t *Table, r rows) {
+	for i := range tx.ops {
+		if tx.ops[i].table == t {
+			apply(r, &tx.ops[i])
+		}
+	}
 }

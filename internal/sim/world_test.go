@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"math/rand/v2"
 	"os"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -29,6 +30,7 @@ type world struct {
 	connected          bool
 	restarts, checks   int
 	stalls, stallsHere int // of earlier engines, of the present one
+	handles, messages  int // of clients that have left
 	ends               map[shape.Reason]int
 }
 
@@ -67,6 +69,9 @@ func newWorld(t *testing.T, seed uint64) *world {
 }
 
 func (w *world) note(format string, args ...any) {
+	if len(w.notes) == 1000 {
+		w.notes = slices.Clone(w.notes[900:])
+	}
 	w.notes = append(w.notes, fmt.Sprintf("%4d %s ", w.n, time.Now().Format("04:05.000"))+fmt.Sprintf(format, args...))
 }
 
@@ -91,13 +96,13 @@ func (w *world) tell() {
 }
 
 func (w *world) figures() string {
-	snapshots, messages := 0, 0
+	snapshots, messages := w.handles, w.messages
 	for _, c := range w.peers {
 		snapshots += c.Snapshots
 		messages += c.Messages
 	}
 	return fmt.Sprintf("%d steps, %d transactions, %d restarts, %d handles, %d messages, %d comparisons, %d stalls, ends %v",
-		w.n+1, len(w.pg.log), w.restarts, snapshots, messages, w.checks, w.stalls+w.stallsHere, w.ends)
+		w.n+1, w.pg.Committed(), w.restarts, snapshots, messages, w.checks, w.stalls+w.stallsHere, w.ends)
 }
 
 func (w *world) start() {

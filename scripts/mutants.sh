@@ -1,0 +1,78 @@
+#!/bin/sh
+# Breaks each guard of the promise in turn, in a copy of the tree, and makes sure
+# that a test fails for it. A mutant that survives, or one whose line is not there
+# any more, is an error. docs/ARCHITECTURE.md, "Mutation check", lists them.
+#
+#   sh scripts/mutants.sh [name…]
+set -eu
+cd "$(dirname "$0")/.."
+GO=${GO:-go}
+tree=$(mktemp -d)
+trap 'rm -rf "$tree"' EXIT INT TERM
+tar -c --exclude=.git --exclude=bin --exclude=node_modules --exclude=spillway-data . | tar -x -C "$tree"
+cd "$tree"
+wrong=0
+
+# mutant NAME FILE OLD NEW PACKAGE TESTS: OLD is a fixed string of one line.
+mutant() {
+	[ -z "$only" ] || case " $only " in *" $1 "*) ;; *) return 0 ;; esac
+	cp "$2" "$2.whole"
+	OLD=$3 NEW=$4 awk '
+		BEGIN { old = ENVIRON["OLD"]; new = ENVIRON["NEW"] }
+		{ i = index($0, old); if (i && !done) { $0 = substr($0, 1, i-1) new substr($0, i+length(old)); done = 1 } print }
+	' "$2.whole" >"$2"
+	if cmp -s "$2" "$2.whole"; then
+		echo "LOST      $1: $2 has no such line: $3"
+		wrong=1
+	elif ! $GO build ./... 2>"$tree.build"; then
+		echo "UNBUILT   $1: $(head -3 "$tree.build" | tr '\n' ' ')"
+		wrong=1
+	elif $GO test -count=1 -timeout 5m -run "$6" "$5" >"$tree.out" 2>&1; then
+		echo "SURVIVED  $1"
+		wrong=1
+	else
+		echo "killed    $1, by $(sed -n 's/^ *--- FAIL: \([^ ]*\).*/\1/p' "$tree.out" | head -1) of $5"
+	fi
+	rm -f "$tree.build" "$tree.out"
+	mv "$2.whole" "$2"
+}
+only="$*"
+
+mutant epoch internal/ingest/worker.go \
+	'return w.sh.epoch.Load() != w.epoch' 'return w.sh.epoch.Load() < w.epoch' ./internal/ingest 'Zombie|Blocked'
+mutant repeated-word internal/flush/tracker.go \
+	'if !e.admits(epoch) || upTo < e.from || upTo <= e.durable {' 'if !e.admits(epoch) || upTo < e.from {' ./internal/flush .
+mutant equality internal/flush/tracker.go \
+	'e.durable >= e.owes' 'e.durable == e.owes' ./internal/flush .
+mutant old-epoch internal/flush/entry.go \
+	'if epoch < e.epoch {' 'if false {' ./internal/flush .
+mutant one-behind internal/flush/tracker.go \
+	'to := t.last' 'to := t.last - 1' ./internal/flush .
+mutant wall-clock internal/ingest/watchdog.go \
+	'{ return min(passed, 2*d.every) }' '{ return passed }' ./internal/ingest 'ObservedTime'
+mutant no-guard internal/ingest/guard.go \
+	'if stuck <= max(fewShapes, active/5) {' 'if true {' ./internal/ingest 'FaultOfAll|Systemic'
+mutant no-canary internal/ingest/watchdog.go \
+	'if d.canaryStill >= c.late {' 'if false {' ./internal/ingest 'Canary'
+mutant no-rate internal/ingest/guard.go \
+	'if !t.pardon && len(g.granted) >= evictionsAMinute {' 'if false {' ./internal/ingest 'Verdicts'
+mutant endless-patience internal/ingest/join.go \
+	'if last.Strikes < patience {' 'if true {' ./internal/ingest 'BlockedAlways|Panic'
+mutant unlimited-ghosts internal/ingest/status.go \
+	'n > in.opts.GhostLimit {' 'n < 0 {' ./internal/ingest 'GhostLimit'
+mutant impatient-budget internal/ingest/budget.go \
+	'!in.guard.calm(in.now(), in.watchdog.window())' 'false' ./internal/ingest 'FaultOfAllWithinBudget'
+mutant no-limit internal/journal/writer.go \
+	'return limit > 0 && j.Stats().Bytes >= limit' 'return limit < 0' ./internal/ingest 'FaultOfAllWithinBudget'
+mutant unpin-first internal/ingest/undertaker.go \
+	'	sp := b.shape' '	sp := b.shape; in.commands <- command{kind: cmdRemoved, id: sp.ID()}' ./internal/ingest 'HeldUntil'
+mutant ack-first internal/journal/journal.go \
+	'	return j.tail.pos' '	return max(j.written, j.tail.pos)' ./internal/sim 'TestThousandCrashes|TestSimulation'
+mutant no-cursor internal/ingest/worker.go \
+	'if err := w.batch.SetCursor(m.shape.ID(), shape.Epoch(w.epoch), m.consumer.Cursor()); err != nil {' 'if err := error(nil); m == nil || err != nil {' ./internal/sim 'TestThousandCrashes'
+mutant publish-early internal/ingest/worker.go \
+	'	m.shape.Publish(cur.Tail, cur.Tail.Tx)' '	cur.Tail.Op += 2; m.shape.Publish(cur.Tail, cur.Tail.Tx)' ./internal/sim 'TestSimulation'
+mutant forgotten-strikes internal/ingest/ingest.go \
+	'if in.strikes.of, err = opts.Registry.Strikes(); err != nil {' 'if in.strikes.of, err = make(map[shape.ID]registry.Strike), nil; err != nil {' ./internal/ingest 'StrikesOutlive'
+
+exit $wrong
