@@ -113,7 +113,7 @@ func (m mix) step(w *world) {
 
 func simulate(t *testing.T, seed uint64) { simulateWith(t, seed, func(*world) {}) }
 
-func simulateWith(t *testing.T, seed uint64, change func(*world)) {
+func simulateWith(t *testing.T, seed uint64, change func(*world)) *world {
 	w := newWorld(t, seed)
 	change(w)
 	mix := newMix(nil)
@@ -131,4 +131,5 @@ func simulateWith(t *testing.T, seed uint64, change func(*world)) {
 	w.note("end")
 	w.settle()
 	t.Logf("%s", w.figures())
+	return w
 }
