@@ -56,6 +56,10 @@ test-long: postgres ## Run the tests that take minutes
 	SPILLWAY_LONG=1 $(GO) test -count=1 -parallel 4 -timeout 20m -run 'Week|Soak' ./internal/sim
 	SPILLWAY_LONG=1 $(GO) test -count=1 -parallel 2 -timeout 20m -run 'Long' ./test/e2e
 
+.PHONY: soak
+soak: ## Simulate TXNS transactions (default: a million) with random faults, from SEED
+	$(GO) test -count=1 -v -timeout 60m -run TestSoak ./internal/sim -args -txns=$(or $(TXNS),1000000) -seed=$(or $(SEED),1)
+
 .PHONY: mutants
 mutants: postgres ## Break each guard in turn, in a copy, and see that a test fails
 	@GO="$(GO)" sh scripts/mutants.sh
