@@ -22,6 +22,9 @@ type Disk struct {
 	slow time.Duration
 	// stuck, if set, holds up every sync until it is closed.
 	stuck chan struct{}
+	// before, if set, is called before the left-th operation that changes the disk.
+	before func()
+	left   int
 }
 
 // NewDisk returns an empty disk.
@@ -63,6 +66,29 @@ func (d *Disk) Stick(stuck bool) {
 	}
 }
 
+// Before has f called before the n-th operation from now on that changes the disk,
+// in the goroutine that is about to do it.
+func (d *Disk) Before(n int, f func()) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.left, d.before = n, f
+}
+
+// change counts an operation.
+func (d *Disk) change() {
+	d.mu.Lock()
+	var f func()
+	if d.before != nil {
+		if d.left--; d.left <= 0 {
+			f, d.before = d.before, nil
+		}
+	}
+	d.mu.Unlock()
+	if f != nil {
+		f()
+	}
+}
+
 func (d *Disk) write() error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -86,6 +112,7 @@ func (d *Disk) sync() {
 
 // Create implements vfs.FS.
 func (d *Disk) Create(name string, c vfs.DiskWriteCategory) (vfs.File, error) {
+	d.change()
 	f, err := d.FS.Create(name, c)
 	return d.wrap(f, name), err
 }
@@ -96,38 +123,66 @@ func (d *Disk) OpenReadWrite(name string, c vfs.DiskWriteCategory, o ...vfs.Open
 	return d.wrap(f, name), err
 }
 
+// Rename implements vfs.FS.
+func (d *Disk) Rename(from, to string) error {
+	d.change()
+	return d.FS.Rename(from, to)
+}
+
+// Remove implements vfs.FS.
+func (d *Disk) Remove(name string) error {
+	d.change()
+	return d.FS.Remove(name)
+}
+
 func (d *Disk) wrap(f vfs.File, name string) vfs.File {
-	if f == nil || !strings.HasPrefix(name, journalDir) {
-		return f
+	if f == nil {
+		return nil
 	}
-	return &diskFile{File: f, disk: d}
+	return &diskFile{File: f, disk: d, journal: strings.HasPrefix(name, journalDir)}
 }
 
 type diskFile struct {
 	vfs.File
-	disk *Disk
+	disk    *Disk
+	journal bool
 }
 
 func (f *diskFile) Write(b []byte) (int, error) {
-	if err := f.disk.write(); err != nil {
+	if err := f.write(); err != nil {
 		return 0, err
 	}
 	return f.File.Write(b)
 }
 
 func (f *diskFile) WriteAt(b []byte, off int64) (int, error) {
-	if err := f.disk.write(); err != nil {
+	if err := f.write(); err != nil {
 		return 0, err
 	}
 	return f.File.WriteAt(b, off)
 }
 
 func (f *diskFile) Sync() error {
-	f.disk.sync()
+	f.sync()
 	return f.File.Sync()
 }
 
 func (f *diskFile) SyncData() error {
-	f.disk.sync()
+	f.sync()
 	return f.File.SyncData()
+}
+
+func (f *diskFile) write() error {
+	f.disk.change()
+	if !f.journal {
+		return nil
+	}
+	return f.disk.write()
+}
+
+func (f *diskFile) sync() {
+	f.disk.change()
+	if f.journal {
+		f.disk.sync()
+	}
 }

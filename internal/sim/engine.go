@@ -242,14 +242,19 @@ func (e *Engine) atomically(f func()) {
 
 // Crash returns what is on the disk if the process dies now, and ends it.
 func (e *Engine) Crash(percent int, rng *rand.Rand) (*Disk, error) {
-	e.mu.Lock()
-	left := e.Disk.Crash(percent, rng)
-	e.crashed = true
-	e.mu.Unlock()
+	left := e.die(percent, rng)
 	e.Disk.Fill(false)
 	e.Disk.Slow(0)
 	e.Disk.Stick(false)
 	return left, e.Stop()
+}
+
+// die is the moment of a crash: nothing is acknowledged after it.
+func (e *Engine) die(percent int, rng *rand.Rand) *Disk {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.crashed = true
+	return e.Disk.Crash(percent, rng)
 }
 
 // Ended receives if the ingest has ended by itself.

@@ -113,11 +113,11 @@ func TestRestartsForAWeek(t *testing.T) {
 				t.Fatalf("restart %d: %d ghosts", n, len(st.Ghosts))
 			}
 			if n == 20 {
-				warm = loadNow()
+				warm = w.load()
 			}
 		}
 		w.settle()
-		if now := loadNow(); now.over(warm) {
+		if now := w.load(); now.over(warm) {
 			t.Errorf("from %s to %s", warm, now)
 		}
 		if w.peers[0].Handle != handle || len(w.ends) != 0 {
@@ -128,28 +128,47 @@ func TestRestartsForAWeek(t *testing.T) {
 
 // load is what a process needs at one moment.
 type load struct {
-	heap       uint64 // live, in bytes
+	heap, disk int64 // live bytes, the disk's aside; in files
 	goroutines int
 }
 
-func loadNow() load {
+func (w *world) load() load {
+	l := load{disk: w.conf.Disk.bytes("/"), goroutines: runtime.NumGoroutine()}
 	runtime.GC()
 	var m runtime.MemStats
 	runtime.ReadMemStats(&m)
-	return load{heap: m.HeapAlloc, goroutines: runtime.NumGoroutine()}
+	// A disk that can lose power keeps what was synced besides what was written.
+	l.heap = int64(m.HeapAlloc) - 2*l.disk
+	return l
 }
 
-// over says that something grows: what comes and goes is a quarter and 8 MiB.
+// over says that something grows beyond what comes and goes.
 func (l load) over(warm load) bool {
-	return l.heap > warm.heap+warm.heap/4+8<<20 || l.goroutines > warm.goroutines+4
-}
-
-func (l load) max(m load) load {
-	return load{heap: max(l.heap, m.heap), goroutines: max(l.goroutines, m.goroutines)}
+	return l.heap > max(warm.heap, 0)*5/4+8<<20 || l.disk > 2*warm.disk+16<<20 || l.goroutines > warm.goroutines+4
 }
 
 func (l load) String() string {
-	return fmt.Sprintf("%.1f MiB live, %d goroutines", float64(l.heap)/(1<<20), l.goroutines)
+	return fmt.Sprintf("%.1f MiB live, %.1f MiB on disk, %d goroutines", float64(l.heap)/(1<<20), float64(l.disk)/(1<<20), l.goroutines)
+}
+
+// bytes is how much there is in a directory.
+func (d *Disk) bytes(dir string) (n int64) {
+	names, err := d.List(dir)
+	if err != nil {
+		return 0 // it has gone meanwhile
+	}
+	for _, name := range names {
+		path := d.PathJoin(dir, name)
+		info, err := d.Stat(path)
+		switch {
+		case err != nil: // gone
+		case info.IsDir():
+			n += d.bytes(path)
+		default:
+			n += info.Size()
+		}
+	}
+	return n
 }
 
 // excusesBudget says that a shape may go for the journal's budget: only with a
