@@ -183,6 +183,13 @@ func (s *spine) takeOver(sh *shard) {
 		}
 		w.takes[id] = sp
 	}
+	for _, sp := range s.in.opts.Registry.Ill() {
+		// The word that it leaves may have been in the old mailbox, and it is read
+		// on without the shard.
+		if s.shardOf(sp.ID()) == sh {
+			w.apart = append(w.apart, sp)
+		}
+	}
 	s.in.start(s.ctx, w)
 }
 

@@ -2,6 +2,7 @@ package ingest
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"github.com/spillway-sync/spillway/internal/flush"
@@ -27,7 +28,6 @@ const (
 	cmdJoin                           // a new shape, with its snapshot known
 	cmdJoined                         // its worker has it
 	cmdRemoved                        // a shape's tombstone is durable
-	cmdUnroute                        // a shape's log was given up
 	cmdDurable                        // cursors that are durable
 	cmdResume                         // a worker has caught up
 	cmdReplace                        // a worker makes no progress or failed
@@ -217,9 +217,22 @@ func (s *spine) betweenTxns() {
 		s.join(c)
 	}
 	for _, id := range s.removed {
-		s.control(s.shardOf(id), message{remove: id})
+		s.remove(id)
 	}
 	s.removed = s.removed[:0]
+}
+
+// remove takes a shape out, between two transactions: its log, which may go on
+// being read, must not claim to have come further than what it was handed, nor end
+// in the middle of a transaction.
+func (s *spine) remove(id shape.ID) {
+	sh := s.shardOf(id)
+	s.control(sh, message{remove: id})
+	s.index.Remove(id)
+	s.tracker.Removed(id)
+	delete(sh.shapes, id)
+	delete(sh.joining, id)
+	delete(sh.away, id)
 }
 
 // handOver puts what was collected into the shards' mailboxes.
@@ -306,16 +319,7 @@ func (s *spine) command(c command) {
 		}
 	case cmdJoined:
 		delete(c.shard.joining, c.id)
-	case cmdUnroute:
-		s.index.Remove(c.id)
 	case cmdRemoved:
-		sh := s.shardOf(c.id)
-		s.index.Remove(c.id)
-		s.tracker.Removed(c.id)
-		delete(s.touched, c.id) // or the open transaction's end would make it owe again
-		delete(sh.shapes, c.id)
-		delete(sh.joining, c.id)
-		delete(sh.away, c.id)
 		s.removed = append(s.removed, c.id)
 		if !s.inTxn {
 			s.betweenTxns()
@@ -358,7 +362,9 @@ func (s *spine) join(c command) {
 func (s *spine) publish() {
 	s.in.boundary.Store(uint64(s.tracker.Boundary()))
 	id, from, ok := s.tracker.Holder()
-	s.in.limit(ok)
+	// One that leaves at the end of the open transaction must not keep that end
+	// from coming.
+	s.in.limit(ok && !slices.Contains(s.removed, id))
 	if ok {
 		if h := s.in.holder.Load(); h == nil || h.id != id || h.from != from {
 			s.in.holder.Store(&holder{id: id, from: from, since: time.Now()})

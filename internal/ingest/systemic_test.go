@@ -50,7 +50,7 @@ func TestFaultOfAll(t *testing.T) {
 		}
 		// Of each shard one, and once more on their own, before it shows that it is
 		// not theirs alone.
-		if len(st.Ghosts) > 4 {
+		if len(st.Ghosts) > 6 {
 			r.Errorf("%d workers were replaced", len(st.Ghosts))
 		}
 		lift()
