@@ -73,6 +73,7 @@ func steps() []step {
 		{"storm", 3, (*world).storm},
 		{"heal", 4, (*world).heal},
 		{"disk", 2, (*world).sicken},
+		{"freeze", 1, (*world).freeze},
 		{"fail snapshot", 1, (*world).failSnapshot},
 		{"remove", 1, (*world).remove},
 		{"settle", 2, (*world).settle},

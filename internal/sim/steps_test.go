@@ -359,6 +359,17 @@ func (w *world) sicken() {
 	}
 }
 
+// freeze stops all consumers and the disk for a while, as a stopped process has
+// it. Nobody is to blame for that, so it excuses nothing.
+func (w *world) freeze() {
+	w.conf.Disk.Stick(true)
+	w.faults.freeze()
+	w.storm()
+	time.Sleep(time.Duration(w.rng.Int64N(int64(10 * w.conf.Grace))))
+	w.conf.Disk.Stick(false)
+	w.faults.thaw()
+}
+
 func (w *world) failSnapshot() {
 	w.conf.Database.Fail.Add(1)
 	w.broken()

@@ -193,6 +193,10 @@ func (w *world) again(boundary wal.LSN) {
 type faults struct {
 	mu  sync.Mutex
 	all map[shape.ID]*fault
+	// frozen, if set, holds up every consumer until it is closed.
+	frozen chan struct{}
+	// sick, if set, says which consumers panic.
+	sick func(shape.ID) bool
 }
 
 type fault struct {
@@ -203,6 +207,15 @@ type fault struct {
 }
 
 func (f *faults) apply(id shape.ID, _ *wal.Change) {
+	f.mu.Lock()
+	frozen, sick := f.frozen, f.sick
+	f.mu.Unlock()
+	if frozen != nil {
+		<-frozen
+	}
+	if sick != nil && sick(id) {
+		panic("a fault of the simulation")
+	}
 	f.mu.Lock()
 	x := f.all[id]
 	if x == nil || x.left == 0 {
@@ -231,6 +244,27 @@ func (f *faults) add(id shape.ID, x *fault) {
 		x.release = make(chan struct{})
 		f.all[id] = x
 	}
+}
+
+// freeze holds up every consumer until thaw.
+func (f *faults) freeze() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.frozen = make(chan struct{})
+}
+
+func (f *faults) thaw() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	close(f.frozen)
+	f.frozen = nil
+}
+
+// sicken makes consumers panic, nil: none.
+func (f *faults) sicken(sick func(shape.ID) bool) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.sick = sick
 }
 
 // heal ends all faults.
