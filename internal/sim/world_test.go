@@ -131,8 +131,10 @@ func (w *world) close() {
 	time.Sleep(w.conf.Grace)
 }
 
-// frameMost is what a frame of the model's slot may have, in bytes.
-const frameMost = 64 << 10
+// txnMost is what a transaction of the model may have, in bytes. One that is open
+// when nobody holds the journal is taken in to its end: nothing else would let go
+// of it.
+const txnMost = 160 << 10
 
 // look is the oracle after each step.
 func (w *world) look() {
@@ -142,8 +144,8 @@ func (w *world) look() {
 		w.Fatalf("the journal begins at %s, the boundary is %s", oldest, b)
 	}
 	if budget := w.conf.JournalBudget; budget > 0 {
-		// A segment ends up to a quarter late, and takes one frame more.
-		if b := w.engine.Journal.Stats().Bytes; b > budget+w.conf.SegmentBytes*5/4+frameMost {
+		// A segment ends up to a quarter late.
+		if b := w.engine.Journal.Stats().Bytes; b > budget+w.conf.SegmentBytes*5/4+txnMost {
 			w.Fatalf("the journal has %d bytes, its budget is %d", b, budget)
 		}
 	}
