@@ -20,12 +20,15 @@
 //  3. What was read is read again byte for byte after a crash, and no offset that
 //     was given out lies beyond the tail once the engine says that it caught up.
 //  4. What was acknowledged survives a power cut.
-//  5. The boundary is never above what a power cut leaves of each live shape's
+//  5. Shapes go for a reason of their own: what stops everybody evicts nobody. A
+//     parked shape comes back when what ailed it is mended.
+//  6. The boundary is never above what a power cut leaves of each live shape's
 //     log, and the journal reaches back to it.
 //
 // Files: encode.go messages of the stream · postgres.go the model · tx.go its
 // transactions · database.go what a new shape asks of it · slot.go the slot and
 // its sessions · disk.go the disk's faults · engine.go the rooms put together ·
 // reader.go the strict reader · oracle.go what a client must see. The steps are
-// in sim_test.go.
+// in sim_test.go, a million transactions in soak_test.go, crashes at given points
+// in points_test.go and remove_test.go, what becomes of ill shapes in park_test.go.
 package sim

@@ -141,7 +141,7 @@ func (e *Engine) open() (err error) {
 			if f := e.BeforeQuarantine; f != nil {
 				f()
 			}
-			return e.Registry.Quarantine(sp, reason, detail, false, time.Now())
+			return e.admit(sp, sp.Failures(), reason, detail)
 		},
 	})
 	if err != nil {
@@ -167,10 +167,34 @@ func (e *Engine) heal(ctx context.Context) {
 			if ctx.Err() != nil {
 				return
 			}
-			// Why it failed is in the shape that failed; it will be tried again.
-			_ = e.Creator.Rebuild(sp)
+			ill, ok := sp.Illness()
+			if !ok || time.Now().Before(ill.Until) {
+				continue
+			}
+			if err := e.Creator.Rebuild(sp); err == nil || ctx.Err() != nil {
+				continue
+			}
+			if err := e.admit(sp, ill.Failures+1, ill.Reason, "building it anew failed"); err != nil && !errors.Is(err, registry.ErrRemoved) {
+				e.Logger.Error("keep that a shape could not be built anew", "err", err)
+			}
 		}
 	}
+}
+
+// Of the ladder: so often a definition is built anew in vain before it is parked,
+// and so long it is left alone then.
+const (
+	rebuildTries = 2
+	parkTime     = 20 * time.Second
+)
+
+// admit takes a shape out of the stream, as the engine room does.
+func (e *Engine) admit(sp *registry.Shape, failures int, reason shape.Reason, detail string) error {
+	parked, wait := failures >= rebuildTries, time.Duration(failures)*time.Second
+	if parked {
+		wait = parkTime
+	}
+	return e.Registry.Quarantine(sp, reason, detail, parked, time.Now().Add(wait))
 }
 
 // canary writes a few bytes to a file that shares the journal's fate.

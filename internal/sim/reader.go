@@ -78,6 +78,9 @@ func (r *Reader) Poll(reg *registry.Registry) (upToDate bool, err error) {
 		}
 	}()
 	r.Live = r.Live || sp.State() == registry.Live
+	if sp.State() == registry.Parked {
+		return false, nil // told to come again later
+	}
 	if !r.inLog {
 		if err := r.first(sp); err != nil || !r.inLog {
 			return false, err

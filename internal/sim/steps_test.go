@@ -149,6 +149,10 @@ func (w *world) create() {
 	if w.rng.IntN(3) == 0 {
 		p.Replica = shape.ReplicaFull
 	}
+	w.createOn(t, p)
+}
+
+func (w *world) createOn(t *Table, p shape.Params) {
 	def, err := shape.BuildDef(t.Def, p)
 	if err != nil {
 		w.Fatal(err)
@@ -164,7 +168,8 @@ func (w *world) follow(c *client) {
 		w.Fatal(err)
 	}
 	c.Follow(sp)
-	c.truncated, c.hurt, c.removed = false, false, false
+	_, ill := sp.Illness()
+	c.truncated, c.hurt, c.removed = false, ill, false
 	c.failed = w.conf.Database.Fail.Load() > 0
 	// What is under way may still reach it.
 	for _, tx := range w.open {
