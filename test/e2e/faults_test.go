@@ -379,11 +379,14 @@ func TestFsyncError(t *testing.T) {
 	c.afresh("after the restart")
 }
 
-// F14 in small: one transaction of many rows over many shapes. It is seen whole,
+// F14, in small if there is little time: one transaction of many rows over many shapes. It is seen whole,
 // and takes a bounded part of the memory.
 func TestHugeTransaction(t *testing.T) {
 	t.Parallel()
-	const rows, shapes = 200_000, 20
+	rows, shapes := 200_000, 20
+	if long {
+		rows, shapes = 1_000_000, 100
+	}
 	db := pgtest.New(t)
 	db.Exec("CREATE TABLE big (id int PRIMARY KEY, g int, body text)")
 	s := newService(t, db.URL, "SPILLWAY_CHUNK_BYTES=1MiB")
