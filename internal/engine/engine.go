@@ -204,7 +204,7 @@ func (e *Engine) journalEvents() journal.Events {
 			}
 			told = true
 			if errors.Is(err, journal.ErrHeld) {
-				e.log.Error("the journal is at its budget while something hits everybody: intake stops, Postgres keeps what comes")
+				e.log.Error("the journal is at its budget: intake stops until it is trimmed, Postgres keeps what comes")
 				return
 			}
 			e.log.Error("the journal's disk is full: intake stops, what is there is served; it goes on by itself once there is space", "err", err)

@@ -9,8 +9,11 @@ import (
 	"github.com/spillway-sync/spillway/internal/shape"
 )
 
-// nearBudget is from how many bytes on something has to be done.
-func nearBudget(budget int64) int64 { return budget - budget/8 }
+// nearBudget says that the journal holds so much that something has to be done.
+func (in *Ingest) nearBudget() bool {
+	budget := in.opts.JournalBudget
+	return budget > 0 && in.opts.Journal.Stats().Bytes >= budget-budget/8
+}
 
 // keepBudget takes the worst laggard out of the stream when the journal comes
 // near its budget. This is what catches a consumer that does make progress, but
@@ -21,11 +24,10 @@ func (in *Ingest) keepBudget() {
 	budget := in.opts.JournalBudget
 	st := in.opts.Journal.Stats()
 	sick := st.State >= journal.StateStalled && !errors.Is(st.Err, journal.ErrHeld)
-	if budget == 0 || st.Bytes < nearBudget(budget) || sick || !in.guard.calm(in.now(), in.watchdog.window()) {
+	if !in.nearBudget() || sick || !in.guard.calm(in.now(), in.watchdog.window()) {
 		return
 	}
-	if in.respite > 0 {
-		in.respite--
+	if in.now() < in.respite {
 		return
 	}
 	if in.busyWithLeaver() {
@@ -36,13 +38,12 @@ func (in *Ingest) keepBudget() {
 		in.opts.Logger.Warn("the journal is near its budget, and no shape holds it", "bytes", st.Bytes, "budget", budget)
 		return
 	}
-	in.respite = respite
+	in.respite = in.now() + respite*in.opts.FlushEvery
 	in.quarantine(sp, shape.ReasonBudget, fmt.Sprintf("the journal holds %d bytes for it, the budget is %d", st.Bytes, budget))
 }
 
-// respite is how many looks are left out after one at which a shape went: those
-// it had kept waiting come after it, if they can. The journal's limit holds
-// meanwhile.
+// respite is for how many flushes nobody goes after one who went: those it had kept
+// waiting come after it, if they can. The journal's limit holds meanwhile.
 const respite = 3
 
 // busyWithLeaver says that a worker is still in the consumer of a shape that has

@@ -100,6 +100,11 @@ func (s *spine) replace(c command) {
 	at := c.stall.At
 	sp := sh.shapes[c.stall.Shape]
 	switch {
+	case c.aside && sp == nil:
+		return // it has gone; the watchdog looks again
+	case c.aside:
+		s.in.watchdog.restarts.Add(1)
+		s.in.notes.add(sp.ID(), "set aside", c.stall.describe(), c.stall.Stack)
 	case sp != nil:
 		s.in.struck(c.stall)
 	case !s.bearWith(sh, c.stall):
@@ -109,7 +114,11 @@ func (s *spine) replace(c command) {
 	if !c.returned && !s.in.addGhost(c.pulse, c.stall) {
 		return
 	}
-	s.in.opts.Logger.Error("a worker makes no progress; it is replaced", c.stall.log(), "position", at, "stack", c.stall.Stack)
+	if c.aside {
+		s.in.opts.Logger.Warn("a shape keeps the others of its shard waiting; they go on without it", c.stall.log())
+	} else {
+		s.in.opts.Logger.Error("a worker makes no progress; it is replaced", c.stall.log(), "position", at, "stack", c.stall.Stack)
+	}
 	sh.epoch.Add(1)
 	if sp != nil {
 		s.sendAway(sh, sp, at, c.stall)

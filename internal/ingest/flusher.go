@@ -72,15 +72,24 @@ func (l *ledger) end() {
 	l.syncing = nil
 }
 
+// budgetLooks is how often within the time between two flushes it is looked
+// whether the journal comes near its budget: then each look is a flush, since what
+// is not durable holds the journal.
+const budgetLooks = 16
+
 // flusher makes the shape log durable from time to time and trims the journal.
 // It is a goroutine of its own: a disk that hangs here holds the boundary, and
 // nothing else.
 func (in *Ingest) flusher(ctx context.Context) error {
-	t := time.NewTicker(in.opts.FlushEvery)
+	t := time.NewTicker(in.opts.FlushEvery / budgetLooks)
 	defer t.Stop()
-	for {
+	for n := 1; ; n++ {
 		select {
 		case <-t.C:
+			// Between two flushes a fast writer may fill the rest of the budget.
+			if n%budgetLooks != 0 && !in.nearBudget() {
+				continue
+			}
 		case <-ctx.Done():
 			// The last flush: what is durable need not be replayed. Nobody is
 			// left who could be told.
@@ -93,7 +102,6 @@ func (in *Ingest) flusher(ctx context.Context) error {
 }
 
 func (in *Ingest) flushOnce(ctx context.Context) error {
-	// Read before the flush: what is behind this boundary was durable earlier.
 	taken := in.durable.begin()
 	in.guard.sawActive(len(taken), in.now(), in.watchdog.window())
 	if len(taken) > 0 {
@@ -103,8 +111,15 @@ func (in *Ingest) flushOnce(ctx context.Context) error {
 	}
 	in.durable.end()
 	if len(taken) > 0 {
+		// Who holds the boundary after that is behind, and not merely not durable.
+		done := make(chan struct{})
+		if in.tell(ctx, command{kind: cmdDurable, durable: taken, done: done}) != nil {
+			return nil
+		}
 		select {
-		case in.commands <- command{kind: cmdDurable, durable: taken}:
+		case <-done:
+		case <-in.ended:
+			return nil
 		case <-ctx.Done():
 			return nil
 		}

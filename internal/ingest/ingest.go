@@ -83,10 +83,10 @@ type Ingest struct {
 	canary   *canary
 	strikes  strikes
 	notes    notes
-	away     atomic.Int64 // shapes on their way back to the stream
-	running  atomic.Int64 // workers that have not returned, ghosts included
-	trimmed  wal.LSN      // the flusher's
-	respite  int          // the same
+	away     atomic.Int64  // shapes on their way back to the stream
+	running  atomic.Int64  // workers that have not returned, ghosts included
+	trimmed  wal.LSN       // the flusher's
+	respite  time.Duration // the same; until then, by now, nobody goes for the budget
 
 	target   wal.LSN       // the journal's end when we began
 	caughtUp chan struct{} // closed when every shard has applied up to target

@@ -44,7 +44,7 @@ func TestLaggingShardCatchesUp(t *testing.T) {
 		slow.Store(true)
 		r.apply(func(id shape.ID, _ *wal.Change) {
 			if id == 1 && slow.Load() {
-				time.Sleep(grace / 2)
+				time.Sleep(grace / 8)
 			}
 		})
 		for i := range 60 {
@@ -82,7 +82,7 @@ func TestBlockedOnceIsReplacedAndZombieRefused(t *testing.T) {
 		if st.StallsTotal != 1 || len(st.Ghosts) != 1 || st.Ghosts[0].Shape != 1 {
 			r.Fatalf("want one stall and one ghost: %+v", st)
 		}
-		if s := st.Stalls[0]; s.For < grace || !strings.Contains(s.Stack, "BlockedOnce") {
+		if s := st.Stalls[0]; s.For < grace/4 || !strings.Contains(s.Stack, "BlockedOnce") {
 			r.Errorf("the evidence is after %s:\n%s", s.For, s.Stack)
 		}
 		r.put("y", 5, 15)
@@ -112,15 +112,15 @@ func TestBlockedAlwaysIsRotated(t *testing.T) {
 		r.put("x", 0, 10)
 		began := time.Now()
 		r.settle(b)
-		if took := time.Since(began); took > 2*grace {
-			r.Errorf("its neighbour waited for %s", took)
+		if took := time.Since(began); took >= grace {
+			r.Errorf("its neighbour waited for %s", took) // the grace is the sick one's
 		}
 		if reason := r.gone(a); reason != shape.ReasonStalled {
 			r.Errorf("rotated for %q", reason)
 		}
 		st := r.engine.Ingest.Status()
-		if st.StallsTotal != 3 || len(st.Ghosts) != 3 || st.Stalls[2].Strikes != 3 {
-			r.Errorf("want three strikes: %+v", st)
+		if st.StallsTotal != 4 || len(st.Ghosts) != 4 || st.Stalls[0].Strikes != 0 || st.Stalls[3].Strikes != 3 {
+			r.Errorf("want to see it set aside, and three strikes: %+v", st)
 		}
 		r.released()
 		_, c := r.follow("")

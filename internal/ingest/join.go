@@ -66,7 +66,11 @@ func (in *Ingest) bring(ctx context.Context, sh *shard, sp *registry.Shape, c *c
 			}
 			at = c.Cursor().Pos
 		}
-		last, err = in.approach(ctx, sh, sp, c, distance)
+		var still time.Duration
+		if last != nil && last.Strikes == 0 {
+			still = last.For
+		}
+		last, err = in.approach(ctx, sh, sp, c, distance, still)
 		if err != nil {
 			return fmt.Errorf("bring shape %s to the stream: %w", sp.Handle(), err)
 		}
@@ -123,7 +127,7 @@ func (in *Ingest) restored(sp *registry.Shape, from wal.LSN) (*consume.Consumer,
 // approach replays until the spine is no further than a distance, in bytes of
 // WAL, so that the shard is not held up by the longer part. After one replay the
 // rest may be what came meanwhile.
-func (in *Ingest) approach(ctx context.Context, sh *shard, sp *registry.Shape, c *consume.Consumer, distance wal.LSN) (*Stall, error) {
+func (in *Ingest) approach(ctx context.Context, sh *shard, sp *registry.Shape, c *consume.Consumer, distance wal.LSN, still time.Duration) (*Stall, error) {
 	for {
 		from, to := c.Cursor().Pos, in.Routed()
 		if to < from+distance {
@@ -133,7 +137,8 @@ func (in *Ingest) approach(ctx context.Context, sh *shard, sp *registry.Shape, c
 		w := in.newPrivateWorker(sh)
 		m := &member{shape: sp, consumer: c}
 		w.members[sp.ID()] = m
-		stall, err := in.alone(ctx, w, c, to)
+		stall, err := in.alone(ctx, w, c, to, still)
+		still = 0
 		if stall != nil || err != nil {
 			return stall, err
 		}
@@ -146,7 +151,7 @@ func (in *Ingest) approach(ctx context.Context, sh *shard, sp *registry.Shape, c
 
 // alone runs a private worker in a goroutine of its own and does the watchdog's
 // work for it.
-func (in *Ingest) alone(ctx context.Context, w *worker, c *consume.Consumer, to wal.LSN) (*Stall, error) {
+func (in *Ingest) alone(ctx context.Context, w *worker, c *consume.Consumer, to wal.LSN, still time.Duration) (*Stall, error) {
 	from := c.Cursor().Pos // c is the goroutine's from here on
 	done := make(chan error, 1)
 	in.running.Add(1)
@@ -158,15 +163,16 @@ func (in *Ingest) alone(ctx context.Context, w *worker, c *consume.Consumer, to 
 		})
 		in.ghosts.remove(w.pulse)
 	})
-	return in.oversee(ctx, w, from, done)
+	return in.oversee(ctx, w, from, done, still)
 }
 
-// oversee waits for a private worker as the watchdog does for those of shards.
-func (in *Ingest) oversee(ctx context.Context, w *worker, from wal.LSN, done <-chan error) (*Stall, error) {
+// oversee waits for a private worker as the watchdog does for those of shards. Its
+// consumer has made no progress for some time already, before it had a worker of
+// its own: that counts unless it gets on now.
+func (in *Ingest) oversee(ctx context.Context, w *worker, from wal.LSN, done <-chan error, still time.Duration) (*Stall, error) {
 	t := time.NewTicker(in.watchdog.every)
 	defer t.Stop()
 	var beat uint64
-	var still time.Duration
 	var suspect shape.ID
 	clear := func() {
 		if suspect != 0 {

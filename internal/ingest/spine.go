@@ -44,7 +44,9 @@ type command struct {
 	stall   *Stall
 	// returned: the worker to be replaced has ended, it leaves no ghost.
 	returned bool
-	done     chan struct{} // closed when the command was carried out
+	// aside: nobody has failed yet.
+	aside bool
+	done  chan struct{} // closed when the command was carried out
 }
 
 // spine is one goroutine's state.
@@ -328,6 +330,8 @@ func (s *spine) command(c command) {
 		for id, pos := range c.durable {
 			s.tracker.Durable(id, s.epochOf(id), pos, s.in.now())
 		}
+		s.publish()
+		close(c.done)
 	case cmdResume:
 		if c.pulse != c.shard.pulse.Load() {
 			return // a ghost asks

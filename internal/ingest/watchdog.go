@@ -141,6 +141,10 @@ func (d *watchdog) look(n int, observed time.Duration) {
 	}
 	was.still += observed
 	id := shape.ID(p.current.Load())
+	if id != 0 && was.still >= d.in.handOver() && was.still < d.in.opts.Grace {
+		d.setAside(n, sh, p, was)
+		return
+	}
 	if was.still < d.in.opts.Grace || id == 0 {
 		// Outside of a consumer the worker waits for storage or for the spine.
 		// That is no shape's fault: replacing it would not help, and evicting
@@ -164,6 +168,31 @@ func (d *watchdog) look(n int, observed time.Duration) {
 		was.suspect, was.still = 0, 0
 	default:
 		// The spine is busy; the next tick tries again.
+	}
+}
+
+// handOverAfter is how long those who share a shard with a shape wait for it at
+// the most. It decides nothing about that shape.
+const handOverAfter = time.Second
+
+// handOver is the same for a short grace.
+func (in *Ingest) handOver() time.Duration { return min(handOverAfter, in.opts.Grace/4) }
+
+// setAside lets the others of a shard go on with a fresh worker while one shape
+// keeps theirs busy. That shape begins again alone, and its time goes on counting:
+// whether it is stuck is found out there. Only a few are set aside at a time: when
+// all are stuck, each would leave a ghost.
+func (d *watchdog) setAside(n int, sh *shard, p *pulse, was *sighting) {
+	if d.in.guard.alarm.Load() != nil || d.in.away.Load() >= fewShapes {
+		return
+	}
+	stall := d.in.stallOf(n, p, wal.LSN(sh.applied.Load()), "no progress in its consumer, so that the others of its shard go on without it")
+	stall.For = was.still
+	stall.Stack = stackOf(stall.goroutine)
+	select {
+	case d.in.commands <- command{kind: cmdReplace, shard: sh, pulse: p, stall: stall, aside: true}:
+		was.still = 0
+	default:
 	}
 }
 

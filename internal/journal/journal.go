@@ -127,7 +127,8 @@ type Journal struct {
 	stop   chan struct{} // closed by Close
 	done   chan struct{} // closed when the writer has ended
 
-	limit atomic.Int64 // see Limit
+	limit atomic.Int64  // see Limit
+	room  chan struct{} // one slot: a segment is gone, or the limit has changed
 
 	w writer // the writer goroutine's own
 
@@ -163,6 +164,7 @@ func Open(opts Options) (*Journal, error) {
 		opts:    opts,
 		wake:    make(chan struct{}, 1),
 		space:   make(chan struct{}, 1),
+		room:    make(chan struct{}, 1),
 		failed:  make(chan struct{}),
 		stop:    make(chan struct{}),
 		done:    make(chan struct{}),
@@ -189,7 +191,11 @@ func queueBytes(f *wal.Frame) int64 {
 // Limit stops taking frames from the queue, as if the disk were full, while there
 // are so many bytes on disk or more: what comes stays with Postgres. Reading and
 // trimming go on. 0: there is no limit.
-func (j *Journal) Limit(bytes int64) { j.limit.Store(bytes) }
+func (j *Journal) Limit(bytes int64) {
+	if j.limit.Swap(bytes) != bytes {
+		poke(j.room)
+	}
+}
 
 // Offer queues a frame. It never blocks; false: no room now (see Space), or the
 // journal failed or was closed. Frames' bytes are read-only from now on.

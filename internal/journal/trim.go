@@ -35,6 +35,7 @@ func (j *Journal) Trim(boundary wal.LSN) error {
 		j.doomed = j.doomed[1:]
 		j.trimming = false
 		j.mu.Unlock()
+		poke(j.room)
 	}
 }
 

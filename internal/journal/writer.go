@@ -50,7 +50,7 @@ func (j *Journal) write() {
 		}
 		if len(j.w.pending) > 0 && !closing && j.beyondLimit() {
 			j.setFull(ErrHeld)
-			j.pause()
+			j.pause(j.room)
 			continue
 		}
 		n, err := j.commit(split)
@@ -59,7 +59,7 @@ func (j *Journal) write() {
 		case err == nil:
 		case noSpace(err) && !closing:
 			j.setFull(err)
-			j.pause()
+			j.pause(nil)
 		default:
 			j.fail(err)
 			return
@@ -321,12 +321,14 @@ func (j *Journal) beyondLimit() bool {
 	return limit > 0 && j.Stats().Bytes >= limit
 }
 
-// pause waits before the next try on a full disk.
-func (j *Journal) pause() {
+// pause waits before the next try on a full disk, or at the limit until there may
+// be room again.
+func (j *Journal) pause(room <-chan struct{}) {
 	t := time.NewTimer(fullRetry)
 	defer t.Stop()
 	select {
 	case <-t.C:
+	case <-room:
 	case <-j.stop:
 	}
 }
