@@ -5,12 +5,17 @@ import (
 	"fmt"
 	"os"
 	"strconv"
+	"sync"
+	"time"
 
 	"github.com/spillway-sync/spillway/internal/pgrepl"
 	"github.com/spillway-sync/spillway/internal/registry"
 	"github.com/spillway-sync/spillway/internal/shape"
 	"github.com/spillway-sync/spillway/internal/wal"
 )
+
+// slotWaitTold is how often it is looked what keeps a new slot waiting.
+const slotWaitTold = 2 * time.Second
 
 // prove makes sure that publication and slot exist and that what the slot will
 // send joins on to what the journal holds. If it does not, or if that cannot be
@@ -35,8 +40,8 @@ func (e *Engine) prove(ctx context.Context, s *pgrepl.Session) (wal.LSN, error) 
 	from := slot.ConfirmedFlush
 	why := ""
 	if !slot.Exists {
-		if from, err = s.CreateSlot(ctx); err != nil {
-			return 0, fmt.Errorf("create the slot: %w", err)
+		if from, err = e.createSlot(ctx, s); err != nil {
+			return 0, err
 		}
 		e.log.Info("replication slot created", "slot", e.cfg.Slot(), "from", from)
 		why = "the replication slot is new"
@@ -54,6 +59,47 @@ func (e *Engine) prove(ctx context.Context, s *pgrepl.Session) (wal.LSN, error) 
 		return 0, &storageError{err}
 	}
 	return max(from, e.position()), nil
+}
+
+// createSlot makes the slot. Postgres begins it only where all transactions of the
+// whole cluster have ended that ran before, so it may take as long as the longest of
+// them: health says then what it waits for.
+func (e *Engine) createSlot(ctx context.Context, s *pgrepl.Session) (wal.LSN, error) {
+	waiting, stop := context.WithCancel(ctx)
+	var teller sync.WaitGroup
+	teller.Go(func() { e.tellSlotWait(waiting) })
+	from, err := s.CreateSlot(ctx)
+	stop()
+	teller.Wait()
+	if err != nil {
+		return 0, fmt.Errorf("create the slot: %w", err)
+	}
+	return from, nil
+}
+
+// tellSlotWait says, from time to time, what Postgres waits for before it makes a slot.
+func (e *Engine) tellSlotWait(ctx context.Context) {
+	t := time.NewTicker(slotWaitTold)
+	defer t.Stop()
+	for told := ""; ; {
+		select {
+		case <-t.C:
+		case <-ctx.Done():
+			return
+		}
+		limit, cancel := context.WithTimeout(ctx, auditLimit)
+		holder, err := e.db.RestartHolder(limit, e.cfg.Slot())
+		cancel()
+		if err != nil || holder == "" {
+			continue
+		}
+		reason := "Postgres makes the replication slot when older transactions have ended; it waits for " + holder
+		e.setHealth(HealthStarting, reason)
+		if told == "" {
+			e.log.Warn("the replication slot cannot be made yet", "waits_for", holder)
+		}
+		told = holder
+	}
 }
 
 // discontinuity says why the slot's stream cannot be a continuation of the

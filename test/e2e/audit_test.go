@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"errors"
 	"fmt"
 	"net/http"
 	"strings"
@@ -71,7 +72,8 @@ func TestAudit(t *testing.T) {
 // status names the one who does.
 func TestRestartHolder(t *testing.T) {
 	t.Parallel()
-	c := newCrowd(t)
+	// A server of its own: while its transaction is open, no slot can be made.
+	c := crowdOf(t, pgtest.NewServer(t, pgtest.Options{Settings: map[string]string{"wal_level": "logical"}}))
 	conn := c.db.Conn()
 	if _, err := conn.PgConn().Exec(t.Context(), "SET application_name = 'sleeper'; BEGIN; CREATE TABLE unfinished (secret text DEFAULT 'hush'); INSERT INTO unfinished VALUES ('geheim')").ReadAll(); err != nil {
 		t.Fatal(err)
@@ -99,6 +101,18 @@ func TestRestartHolder(t *testing.T) {
 	w.quiet(func() {
 		c.well("while a long transaction is open")
 		c.recovers("while a long transaction is open", 0)
+	})
+	// A second instance cannot even make its slot, and says why.
+	late := prepareService(t, c.db.URL, "SPILLWAY_STREAM_ID=late")
+	late.launch()
+	eventually(t, 30*time.Second, "the one that a new slot waits for to be named", func() error {
+		if !strings.Contains(late.log.String(), "spillway: operators on") {
+			return errors.New("it does not listen yet")
+		}
+		if code, body := get(t, late.admin+"/readyz"); code != http.StatusServiceUnavailable || !strings.Contains(body, fmt.Sprintf("pid %d", pid)) {
+			return fmt.Errorf("%d %s", code, body)
+		}
+		return nil
 	})
 	if _, err := conn.PgConn().Exec(t.Context(), "ROLLBACK").ReadAll(); err != nil {
 		t.Fatal(err)

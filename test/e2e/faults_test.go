@@ -216,7 +216,8 @@ func TestPanickingConsumer(t *testing.T) {
 // its client waits or is told when to come again.
 func TestBlockedSnapshot(t *testing.T) {
 	t.Parallel()
-	c := newCrowd(t)
+	// A server of its own: while its lock is held, no slot can be made.
+	c := crowdOf(t, pgtest.NewServer(t, pgtest.Options{Settings: map[string]string{"wal_level": "logical"}}))
 	s := c.service
 	c.db.Exec("CREATE TABLE locked (id int PRIMARY KEY, body text); INSERT INTO locked SELECT i, i FROM generate_series(1, 50) i")
 	conn := c.db.Conn()

@@ -69,6 +69,14 @@ func (l *logBuffer) String() string {
 // newService starts a service on free ports. More settings come as "NAME=value".
 func newService(t *testing.T, dbURL string, settings ...string) *service {
 	t.Helper()
+	s := prepareService(t, dbURL, settings...)
+	s.start()
+	return s
+}
+
+// prepareService is newService without the start.
+func prepareService(t *testing.T, dbURL string, settings ...string) *service {
+	t.Helper()
 	port, adminPort := freePort(t), freePort(t)
 	s := &service{
 		t:     t,
@@ -94,7 +102,6 @@ func newService(t *testing.T, dbURL string, settings ...string) *service {
 			t.Logf("the service's log:\n%s", s.log)
 		}
 	})
-	s.start()
 	return s
 }
 
