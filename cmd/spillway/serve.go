@@ -51,7 +51,7 @@ func serve(ctx context.Context, cfg engine.Config, log *slog.Logger, started fun
 	console := admin.New(e, e.Chaos(), log)
 	defer console.Close()
 	front := newFront(api.New(api.Config{
-		Secret: cfg.Secret, Insecure: cfg.Insecure, LongPollTimeout: cfg.LongPollTimeout,
+		Secret: cfg.Secret, Insecure: cfg.Insecure, LongPollTimeout: cfg.LongPollTimeout, StreamTime: cfg.SSETimeout,
 		MaxAge: cfg.CacheMaxAge, StaleAge: cfg.CacheStaleAge, Version: version(),
 	}, source{e}, log), console, log)
 	front.serve(clients, operators)

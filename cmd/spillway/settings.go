@@ -31,6 +31,7 @@ type settings struct {
 	Secret          string `group:"HTTP" kind:"secret" env:"SPILLWAY_SECRET,ELECTRIC_SECRET" placeholder:"TEXT" help:"What clients must send as ?secret=."`
 	Insecure        string `group:"HTTP" kind:"bool" env:"SPILLWAY_INSECURE,ELECTRIC_INSECURE" placeholder:"false" help:"true: serve everybody. Exactly one of secret and insecure must be set."`
 	LongPollTimeout string `group:"HTTP" kind:"time" env:"SPILLWAY_LONG_POLL_TIMEOUT,ELECTRIC_LONG_POLL_TIMEOUT" placeholder:"20s" help:"How long a live request is held. A bare number is milliseconds."`
+	SSETimeout      string `group:"HTTP" kind:"time" env:"SPILLWAY_SSE_TIMEOUT" placeholder:"60s" help:"How long a stream of events is held open."`
 	CacheMaxAge     string `group:"HTTP" kind:"seconds" env:"SPILLWAY_CACHE_MAX_AGE,ELECTRIC_CACHE_MAX_AGE" placeholder:"60" help:"max-age of answers that are not live, in seconds."`
 	CacheStaleAge   string `group:"HTTP" kind:"seconds" env:"SPILLWAY_CACHE_STALE_AGE,ELECTRIC_CACHE_STALE_AGE" placeholder:"300" help:"stale-while-revalidate of the same, in seconds."`
 
@@ -81,6 +82,7 @@ func (s *settings) config(k *kong.Context) (engine.Config, *slog.Logger, error) 
 	read(&f, "SPILLWAY_CHAOS", string(s.Chaos), &c.Chaos, parseBool, "true or false")
 	const times = "a time such as 20s, 500ms or 2m"
 	read(&f, "SPILLWAY_LONG_POLL_TIMEOUT", s.LongPollTimeout, &c.LongPollTimeout, parseTime, times)
+	read(&f, "SPILLWAY_SSE_TIMEOUT", s.SSETimeout, &c.SSETimeout, parseTime, times)
 	read(&f, "SPILLWAY_STALL_GRACE", s.StallGrace, &c.StallGrace, parseTime, times)
 	read(&f, "SPILLWAY_MAX_GHOSTS", s.MaxGhosts, &c.MaxGhosts, strconv.Atoi, "a number")
 	read(&f, "SPILLWAY_PARK_TIME", s.ParkTime, &c.ParkTime, parseTime, times)

@@ -84,6 +84,7 @@ func TestVariables(t *testing.T) {
 		{"SPILLWAY_LISTEN_ADDR", "::1", func(c engine.Config) any { return c.ListenAddr }, "::1"},
 		{"SPILLWAY_ADMIN_ADDR", "10.0.0.1:9", func(c engine.Config) any { return c.AdminAddr }, "10.0.0.1:9"},
 		{"SPILLWAY_LONG_POLL_TIMEOUT ELECTRIC_LONG_POLL_TIMEOUT", "1500", func(c engine.Config) any { return c.LongPollTimeout }, 1500 * time.Millisecond},
+		{"SPILLWAY_SSE_TIMEOUT", "5m", func(c engine.Config) any { return c.SSETimeout }, 5 * time.Minute},
 		{"SPILLWAY_CACHE_MAX_AGE ELECTRIC_CACHE_MAX_AGE", "5", func(c engine.Config) any { return c.CacheMaxAge }, 5 * time.Second},
 		{"SPILLWAY_CACHE_STALE_AGE ELECTRIC_CACHE_STALE_AGE", "6", func(c engine.Config) any { return c.CacheStaleAge }, 6 * time.Second},
 		{"SPILLWAY_DATA_DIR ELECTRIC_STORAGE_DIR", "/d", func(c engine.Config) any { return c.DataDir }, "/d"},

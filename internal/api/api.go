@@ -21,6 +21,8 @@ type Config struct {
 	// LongPollTimeout is how long a live request is held. An offset beyond the
 	// end is held for half of it.
 	LongPollTimeout time.Duration
+	// StreamTime is how long a stream of events is held open.
+	StreamTime time.Duration
 	// MaxAge and StaleAge are how long caches may keep a response that is not
 	// live, and serve it while they ask again. Fractions of a second are lost.
 	MaxAge   time.Duration
@@ -33,6 +35,7 @@ type Config struct {
 func Defaults() Config {
 	return Config{
 		LongPollTimeout: 20 * time.Second,
+		StreamTime:      60 * time.Second,
 		MaxAge:          60 * time.Second,
 		StaleAge:        300 * time.Second,
 		Version:         "dev",

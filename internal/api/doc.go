@@ -26,5 +26,6 @@
 // parameters · define.go parameters → definition · errors.go every refusal ·
 // headers.go electric headers, caching, etags · cors.go · cursor.go · send.go
 // writing with deadlines · shape.go GET /v1/shape, start to end · snapshot.go
-// first rows · log.go the log · live.go waiting · health.go.
+// first rows · log.go the log · live.go waiting ·
+// sse.go streams of events · health.go.
 package api

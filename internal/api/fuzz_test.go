@@ -17,7 +17,7 @@ import (
 func FuzzRequest(f *testing.F) {
 	h := newHarbour(f)
 	cfg := insecure()
-	cfg.LongPollTimeout = time.Millisecond
+	cfg.LongPollTimeout, cfg.StreamTime = time.Millisecond, time.Millisecond
 	handler := serve(cfg, h)
 	for _, target := range []string{
 		"/", "/v1/health", "/v1/shape", "/v1/%73hape/?table=boats&offset=-1",
@@ -60,7 +60,7 @@ func TestRandomRequests(t *testing.T) {
 	h := newHarbour(t)
 	h.chunk = 200
 	cfg := insecure()
-	cfg.LongPollTimeout = 0
+	cfg.LongPollTimeout, cfg.StreamTime = 0, 0
 	handler := serve(cfg, h)
 	handle := "x"
 	for range 5000 {

@@ -25,7 +25,8 @@ const (
 	hSurrogate    = "Surrogate-Control"
 	hUpToDate     = "Electric-Up-To-Date"
 
-	typeJSON = "application/json; charset=utf-8"
+	typeJSON   = "application/json; charset=utf-8"
+	typeEvents = "text/event-stream"
 )
 
 // The values of cache-control that need no configuration (http-protocol §8.1).

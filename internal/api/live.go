@@ -11,36 +11,53 @@ import (
 
 // serveLog answers a request for what comes after a place in the log.
 func (v *visit) serveLog(after wal.Offset) error {
-	tail := v.sh.Tail()
-	if tail.Less(after) {
-		// Beyond the end: perhaps after a crash the replay has not come as far
-		// yet as what was readable before.
-		var end ending
-		var err error
-		_, tail, end, err = v.await(v.cfg.LongPollTimeout/2, func(tail wal.Offset) bool { return !tail.Less(after) })
-		switch {
-		case err != nil:
-			return err
-		case tail.Less(after) && end == stopped:
-			// Not the 400 that clients take for final.
-			return refuse(http.StatusServiceUnavailable, "The server is stopping", 5)
-		case tail.Less(after):
-			if ill, is := v.sh.Illness(); is {
-				// A crash before it was set aside took what the client has read.
-				return mustRefetch("", ill.Reason)
-			}
-			return outOfBounds()
+	tail, err := v.reach(after)
+	switch {
+	case err != nil:
+		return err
+	case v.req.sse:
+		return v.stream(after)
+	case after.Less(tail):
+		return v.sendLog(after)
+	case v.req.live:
+		return v.hold(after, tail)
+	}
+	return v.sendLog(tail) // not after: it may be the mark behind a transaction
+}
+
+// reach returns the tail once the log reaches as far as the client says it has
+// read. Beyond the end it waits for a while: perhaps after a crash the replay has
+// not come as far yet as what was readable before.
+func (v *visit) reach(after wal.Offset) (wal.Offset, error) {
+	beyond := func(tail wal.Offset) bool {
+		if after.Op == wal.Inf { // transactions are whole
+			return tail.Tx < after.Tx
 		}
+		return tail.Less(after)
 	}
-	if v.req.live && tail == after {
-		return v.hold(after)
+	if tail := v.sh.Tail(); !beyond(tail) {
+		return tail, nil
 	}
-	return v.sendLog(after)
+	_, tail, end, err := v.await(v.cfg.LongPollTimeout/2, func(tail wal.Offset) bool { return !beyond(tail) })
+	switch {
+	case err != nil:
+		return tail, err
+	case !beyond(tail):
+		return tail, nil
+	case end == stopped:
+		// Not the 400 that clients take for final.
+		return tail, refuse(http.StatusServiceUnavailable, "The server is stopping", 5)
+	}
+	if ill, is := v.sh.Illness(); is {
+		// A crash before it was set aside took what the client has read.
+		return tail, mustRefetch("", ill.Reason)
+	}
+	return tail, outOfBounds()
 }
 
 // hold waits for something to happen behind the end of the log.
-func (v *visit) hold(after wal.Offset) error {
-	p := &page{handle: v.sh.Handle(), offset: after.String(), upToDate: true}
+func (v *visit) hold(after, tail wal.Offset) error {
+	p := &page{handle: v.sh.Handle(), offset: tail.String(), upToDate: true}
 	if v.notModified(v.req, v.def, p) {
 		return nil
 	}

@@ -23,8 +23,6 @@ type request struct {
 	at     wal.Offset   // if start is fromOffset
 	handle shape.Handle // "" unless start is fromOffset
 	live   bool
-	// sse is accepted and not acted on yet: the answer is a long-poll one,
-	// which every client understands, since it was complete and has a cursor.
 	sse    bool
 	cursor string
 	subset bool
@@ -154,7 +152,7 @@ func (r *request) parseStart(offset, handle string) error {
 	if handle == "" {
 		return invalid("handle", "can't be blank when offset != -1")
 	}
-	r.start, r.at, r.handle = fromOffset, at, shape.Handle(handle)
+	r.start, r.at, r.handle = fromOffset, readMark(at), shape.Handle(handle)
 	return nil
 }
 

@@ -33,6 +33,7 @@ import (
 //	                            unknown and all of the value
 //	name ~ regexp               the same, by a regular expression
 //	!name                       no such header
+//	| text                      a line of the body; all lines of it must be there
 //	took 20s                    how long it was held
 //	@word arguments             changes the world (see world.do)
 //	@in 3s word arguments       does so later, while requests are held
@@ -69,12 +70,21 @@ func runScript(t *testing.T, text string) {
 	w.handler = serve(w.cfg, w)
 	var req *http.Request
 	var res response
-	lines := bufio.NewScanner(strings.NewReader(text))
+	var body []string // the lines that are wanted of it
+	lines := bufio.NewScanner(strings.NewReader(text + "\n\n"))
 	lines.Buffer(nil, 1<<20)
 	for n := 1; lines.Scan(); n++ {
 		line := strings.TrimRight(lines.Text(), " ")
 		verb, rest, _ := strings.Cut(line, " ")
 		var err error
+		if text, ok := strings.CutPrefix(line, "|"); ok {
+			body = append(body, w.expand(strings.TrimPrefix(text, " ")))
+			continue
+		}
+		if want := strings.Join(body, "\n"); body != nil && res.body != want {
+			t.Errorf("before line %d (%s): body %q, want %q", n, w.name, res.body, want)
+		}
+		body = nil
 		switch {
 		case line == "":
 		case verb == "#":

@@ -167,6 +167,12 @@ func (v *visit) serve() error {
 	}
 	after := v.req.at
 	if after.Tx == 0 && after.Op != wal.Inf {
+		if v.req.sse {
+			if served, err := v.streamChunks(after.Op); served || err != nil {
+				return err
+			}
+			return v.serveLog(wal.AfterSnapshot)
+		}
 		if served, err := v.serveNextChunk(after.Op); served || err != nil {
 			return err
 		}

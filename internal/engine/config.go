@@ -59,6 +59,8 @@ type Config struct {
 
 	// LongPollTimeout is how long a live request is held.
 	LongPollTimeout time.Duration
+	// SSETimeout is how long a stream of events is held open.
+	SSETimeout time.Duration
 	// ChunkBytes is the size of one chunk of a shape's log, in bytes.
 	ChunkBytes int64
 	// CacheMaxAge and CacheStaleAge are what caches are told about answers
@@ -86,6 +88,7 @@ func DefaultConfig() Config {
 		JournalBudget:   4 << 30,
 		OnWALBudget:     HoldSlot,
 		LongPollTimeout: 20 * time.Second,
+		SSETimeout:      60 * time.Second,
 		ChunkBytes:      10 << 20,
 		CacheMaxAge:     60 * time.Second,
 		CacheStaleAge:   300 * time.Second,
@@ -152,6 +155,7 @@ func (c *Config) Validate() error {
 	positive("SPILLWAY_PARK_TIME", int64(c.ParkTime))
 	positive("SPILLWAY_JOURNAL_BUDGET", c.JournalBudget)
 	positive("SPILLWAY_LONG_POLL_TIMEOUT", int64(c.LongPollTimeout))
+	positive("SPILLWAY_SSE_TIMEOUT", int64(c.SSETimeout))
 	positive("SPILLWAY_CHUNK_BYTES", c.ChunkBytes)
 	switch {
 	case c.OnWALBudget != HoldSlot && c.OnWALBudget != DropSlot:

@@ -1,6 +1,7 @@
 package registry
 
 import (
+	"errors"
 	"fmt"
 
 	"github.com/spillway-sync/spillway/internal/wal"
@@ -45,6 +46,39 @@ func (s *Shape) ReadLog(after wal.Offset, dst []byte) (Page, error) {
 	p.Body, p.N, p.End = body, n, end
 	p.UpToDate = end == tail
 	return p, nil
+}
+
+// ReadEntries hands the entries after the one at after, up to and including the
+// one at upTo, to emit in their order until emit has enough. It passes over the
+// ends of chunks. The bytes given to emit are valid during the call only, which
+// must not wait: the storage cannot tidy up meanwhile. end is the offset of the
+// last entry emitted, or upTo if none is missing. Errors are those of ReadLog;
+// what was emitted before one is not to be used.
+func (s *Shape) ReadEntries(after, upTo wal.Offset, emit func(json []byte) (more bool)) (end wal.Offset, err error) {
+	if after.Less(wal.AfterSnapshot) {
+		after = wal.AfterSnapshot
+	}
+	for end = after; end.Less(upTo); {
+		_, boundary, err := s.reg.log.Read(s.id, end, upTo, func(off wal.Offset, json []byte) error {
+			end = off
+			if !emit(json) {
+				return errEnough
+			}
+			return nil
+		})
+		if gone := s.alive(); gone != nil {
+			return end, gone
+		}
+		switch {
+		case errors.Is(err, errEnough):
+			return end, nil
+		case err != nil:
+			return end, err
+		case !boundary && end != upTo:
+			return end, fmt.Errorf("read log of shape %d: it ends at %v, before %v", s.id, end, upTo)
+		}
+	}
+	return end, s.alive()
 }
 
 func (s *Shape) alive() error {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"runtime"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -157,7 +158,35 @@ func TestPublish(t *testing.T) {
 	<-changed
 	read(wal.Offset{Tx: 10, Op: 1}, "2,3", three, true) // ends with the chunk, and is the tail
 
+	entries := func(after, upTo wal.Offset, most int) string {
+		t.Helper()
+		var got []string
+		end, err := s.ReadEntries(after, upTo, func(json []byte) bool {
+			got = append(got, string(json))
+			return len(got) < most
+		})
+		check(t, err)
+		return strings.Join(got, ",") + " end " + end.String()
+	}
+	for got, want := range map[string]string{
+		entries(none, three, 9):                        "1,2,3 end 20_0", // across chunks
+		entries(none, two, 9):                          "1,2 end 10_2",
+		entries(none, three, 1):                        "1 end 10_0",
+		entries(wal.Offset{Tx: 10, Op: 1}, three, 1):   "2 end 10_2",
+		entries(three, three, 9):                       " end 20_0",
+		entries(wal.Offset{Tx: 20, Op: 4}, three, 9):   " end 20_4",
+		entries(none, wal.AfterSnapshot, 9):            " end 0_inf",
+		entries(wal.Offset{Tx: 10, Op: 2}, three, 100): "3 end 20_0",
+	} {
+		if got != want {
+			t.Errorf("entries: %s, want %s", got, want)
+		}
+	}
+
 	s.Publish(wal.Offset{Tx: 30}, 30) // nothing was written
+	if _, err := s.ReadEntries(three, s.Tail(), func([]byte) bool { return true }); err == nil {
+		t.Error("a hole is not noticed entry by entry")
+	}
 	if _, err := s.ReadLog(three, nil); err == nil {
 		t.Error("a hole is not noticed")
 	}
