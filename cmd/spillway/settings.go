@@ -25,6 +25,9 @@ type settings struct {
 	StreamID          string `group:"Database" env:"SPILLWAY_STREAM_ID,ELECTRIC_REPLICATION_STREAM_ID" placeholder:"default" help:"Names slot spillway_slot_<id> and publication spillway_publication_<id>."`
 	ManualPublishing  string `group:"Database" kind:"bool" env:"SPILLWAY_MANUAL_PUBLISHING,ELECTRIC_MANUAL_TABLE_PUBLISHING" placeholder:"false" help:"Never change the publication or a replica identity; only check them."`
 
+	AuditEvery        string `group:"Database" kind:"time" env:"SPILLWAY_AUDIT_EVERY" placeholder:"5s" help:"How often slot and publication are looked at."`
+	CanaryEvery       string `group:"Database" kind:"time" env:"SPILLWAY_CANARY_EVERY" placeholder:"1m" help:"How often a few bytes written by Postgres prove that the stream flows; 0: never."`
+
 	Port            string `group:"HTTP" kind:"number" env:"SPILLWAY_PORT,ELECTRIC_PORT" placeholder:"3000" help:"Port for clients; 0: any free one, printed at start."`
 	ListenAddr      string `group:"HTTP" env:"SPILLWAY_LISTEN_ADDR" placeholder:"ADDR" help:"Address for clients; empty: all interfaces."`
 	AdminAddr       string `group:"HTTP" env:"SPILLWAY_ADMIN_ADDR" placeholder:"127.0.0.1:3001" help:"host:port for operators: status, metrics, profiles."`
@@ -84,6 +87,8 @@ func (s *settings) config(k *kong.Context) (engine.Config, *slog.Logger, error) 
 	read(&f, "SPILLWAY_LONG_POLL_TIMEOUT", s.LongPollTimeout, &c.LongPollTimeout, parseTime, times)
 	read(&f, "SPILLWAY_SSE_TIMEOUT", s.SSETimeout, &c.SSETimeout, parseTime, times)
 	read(&f, "SPILLWAY_STALL_GRACE", s.StallGrace, &c.StallGrace, parseTime, times)
+	read(&f, "SPILLWAY_AUDIT_EVERY", s.AuditEvery, &c.AuditEvery, parseTime, times)
+	read(&f, "SPILLWAY_CANARY_EVERY", s.CanaryEvery, &c.CanaryEvery, parseTime, times)
 	read(&f, "SPILLWAY_MAX_GHOSTS", s.MaxGhosts, &c.MaxGhosts, strconv.Atoi, "a number")
 	read(&f, "SPILLWAY_PARK_TIME", s.ParkTime, &c.ParkTime, parseTime, times)
 	read(&f, "SPILLWAY_CACHE_MAX_AGE", s.CacheMaxAge, &c.CacheMaxAge, parseSeconds, "a number of seconds")

@@ -92,6 +92,8 @@ func TestVariables(t *testing.T) {
 		{"SPILLWAY_JOURNAL_BUDGET", "2GB", func(c engine.Config) any { return c.JournalBudget }, int64(2e9)},
 		{"SPILLWAY_WAL_BUDGET", "1 TiB", func(c engine.Config) any { return c.WALBudget }, int64(1 << 40)},
 		{"SPILLWAY_MAX_GHOSTS", "3", func(c engine.Config) any { return c.MaxGhosts }, 3},
+		{"SPILLWAY_AUDIT_EVERY", "10m", func(c engine.Config) any { return c.AuditEvery }, 10 * time.Minute},
+		{"SPILLWAY_CANARY_EVERY", "0", func(c engine.Config) any { return c.CanaryEvery }, time.Duration(0)},
 		{"SPILLWAY_PARK_TIME", "90s", func(c engine.Config) any { return c.ParkTime }, 90 * time.Second},
 		{"SPILLWAY_STALL_GRACE ELECTRIC_FLUSH_STALL_GRACE_PERIOD", "1.5min", func(c engine.Config) any { return c.StallGrace }, 90 * time.Second},
 	}

@@ -64,6 +64,8 @@ func busy() given {
 	st.Storage.State = "stalled"
 	st.StallsTotal, st.Sessions = 5, 6
 	st.Alarm, st.Postgres.Audit = "everybody", "the slot is gone"
+	canary := 0.125
+	st.Postgres.CanarySeconds = &canary
 	st.Postgres.WALBudgetBytes, st.Postgres.RestartLSNHeldBy = 999, "transaction of pid 7"
 	st.Shapes.Suspect, st.Shapes.Restarting, st.Shapes.Quarantined, st.Shapes.Parked = 11, 12, 13, 14
 	st.Storage.CanaryMS = 2500
@@ -105,7 +107,7 @@ func TestStatus(t *testing.T) {
 		"postgres.slot": "slot", "postgres.retained_bytes": 777.0,
 		"shapes.total": 3.0, "shapes.live": 2.0, "shapes.snapshotting": 1.0, "removed." + string(shape.ReasonTruncate): 4.0,
 		"storage.state": "stalled", "storage.canary_ms": 2500.0, "alarm": "everybody", "postgres.audit": "the slot is gone",
-		"postgres.wal_budget_bytes": 999.0, "postgres.restart_lsn_held_by": "transaction of pid 7",
+		"postgres.canary_seconds": 0.125, "postgres.wal_budget_bytes": 999.0, "postgres.restart_lsn_held_by": "transaction of pid 7",
 		"shapes.suspect": 11.0, "shapes.restarting": 12.0, "shapes.quarantined": 13.0, "shapes.parked": 14.0,
 		"ladder.suspects": 21.0, "ladder.alarms": 26.0, "lag.acked.seconds": 1.5, "lag.acked.bytes": 256.0,
 	} {
@@ -184,6 +186,7 @@ func TestMetrics(t *testing.T) {
 		`spillway_stalls_total 5`,
 		`spillway_alarm 1`,
 		`spillway_audit_finding 1`,
+		`spillway_canary_message_seconds 0.125`,
 		`spillway_ladder_total{step="alarm"} 26`,
 		`spillway_ladder_total{step="parking"} 25`,
 		`spillway_ladder_total{step="quarantine"} 23`,

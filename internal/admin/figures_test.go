@@ -121,7 +121,7 @@ func TestWriteText(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, want := range []string{"degraded: a b [2J", "received", "1/700", "256 B behind", "in step", "123 B of 4 GiB (under 0.1 %)",
-		"held by", "777 B of 999 B", "3: 2 live, 1 reading first rows", "13 quarantined, 14 parked", "5 stalls", "26 alarms", "alarm: everybody", "audit: the slot is gone", "transaction of pid 7",
+		"held by", "777 B of 999 B", "3: 2 live, 1 reading first rows", "13 quarantined, 14 parked", "5 stalls", "26 alarms", "alarm: everybody", "audit: the slot is gone", "canary message  ", "came through in 125 ms", "transaction of pid 7",
 		"parked: h-2, stalled: it hangs", "waiting for lock of pid 8", "canary 2500.0 ms", "stalled: h-1", "ghost: h-1", "replaced 3.0 s ago"} {
 		if !strings.Contains(b.String(), want) {
 			t.Errorf("it does not say %q:\n%s", want, &b)

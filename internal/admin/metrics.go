@@ -42,6 +42,8 @@ var (
 		"1 while the audit of the slot finds something wrong.", nil, nil)
 	canarySeconds = prometheus.NewDesc("spillway_storage_canary_seconds",
 		"How long a tiny write and fsync takes.", nil, nil)
+	canaryMessage = prometheus.NewDesc("spillway_canary_message_seconds",
+		"How long the last canary message took from Postgres to the spine.", nil, nil)
 	walBudget = prometheus.NewDesc("spillway_wal_budget_bytes",
 		"What Postgres may retain because of us; 0: not set.", nil, nil)
 	lagBytes = prometheus.NewDesc("spillway_lag_bytes",
@@ -91,6 +93,9 @@ func (c collector) Collect(ch chan<- prometheus.Metric) {
 	gauge(alarm, truth(st.Alarm != ""))
 	gauge(finding, truth(st.Postgres.Audit != ""))
 	gauge(canarySeconds, st.Storage.CanaryMS/1000)
+	if s := st.Postgres.CanarySeconds; s != nil {
+		gauge(canaryMessage, *s)
+	}
 	gauge(walBudget, float64(st.Postgres.WALBudgetBytes))
 	for name, lag := range st.Lag {
 		gauge(lagBytes, float64(lag.Bytes), name)

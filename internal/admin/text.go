@@ -45,6 +45,9 @@ func WriteText(w io.Writer, st engine.Status) error {
 		fmt.Fprintf(t, "  held by\t%s\n", line(h))
 	}
 	fmt.Fprintf(t, "slot\t%s\n", st.Postgres.Slot)
+	if c := st.Postgres.CanarySeconds; c != nil {
+		fmt.Fprintf(t, "  canary message\tcame through in %s\n", humanTime(seconds(*c)))
+	}
 	fmt.Fprintf(t, "storage\t%s, last fsync %.1f ms, canary %.1f ms\n", st.Storage.State, st.Journal.SyncMS, st.Storage.CanaryMS)
 	s := st.Shapes
 	fmt.Fprintf(t, "shapes\t%d: %d live, %d reading first rows, %d suspect, %d restarting, %d quarantined, %d parked\n",

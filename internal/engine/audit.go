@@ -11,8 +11,6 @@ import (
 )
 
 const (
-	// auditEvery is how often the slot is looked at.
-	auditEvery = 5 * time.Second
 	// reconcileEvery is how often the tables of shapes are compared with the
 	// catalogue: the stream announces a change of a table only with its next row.
 	reconcileEvery = 4 // audits
@@ -48,7 +46,7 @@ type audit struct {
 
 // watchDatabase looks at the slot and at the tables from time to time.
 func (e *Engine) watchDatabase(ctx context.Context) {
-	t := time.NewTicker(auditEvery)
+	t := time.NewTicker(e.cfg.AuditEvery)
 	defer t.Stop()
 	seen := make(map[uint32]pgquery.Fingerprint)
 	for n := 1; ; n++ {

@@ -54,6 +54,9 @@ type Config struct {
 	JournalBudget int64
 	// WALBudget is what Postgres may retain because of us, in bytes; 0: not set.
 	WALBudget int64
+	// AuditEvery is how often slot and publication are looked at, and CanaryEvery
+	// how often a canary message proves that the stream flows; 0: never.
+	AuditEvery, CanaryEvery time.Duration
 	// OnWALBudget is what is done before it would be exceeded: HoldSlot or DropSlot.
 	OnWALBudget string
 
@@ -86,6 +89,8 @@ func DefaultConfig() Config {
 		MaxGhosts:       16,
 		ParkTime:        5 * time.Minute,
 		JournalBudget:   4 << 30,
+		AuditEvery:      5 * time.Second,
+		CanaryEvery:     time.Minute,
 		OnWALBudget:     HoldSlot,
 		LongPollTimeout: 20 * time.Second,
 		SSETimeout:      60 * time.Second,
@@ -151,6 +156,10 @@ func (c *Config) Validate() error {
 		}
 	}
 	positive("SPILLWAY_STALL_GRACE", int64(c.StallGrace))
+	positive("SPILLWAY_AUDIT_EVERY", int64(c.AuditEvery))
+	if c.CanaryEvery < 0 {
+		fault("SPILLWAY_CANARY_EVERY must not be negative; 0 turns it off")
+	}
 	positive("SPILLWAY_MAX_GHOSTS", int64(c.MaxGhosts))
 	positive("SPILLWAY_PARK_TIME", int64(c.ParkTime))
 	positive("SPILLWAY_JOURNAL_BUDGET", c.JournalBudget)

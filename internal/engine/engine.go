@@ -70,6 +70,7 @@ type Engine struct {
 	// lastAudit is not changed any more.
 	lastAudit *audit
 	lag       lagClock
+	freshness freshness
 	began     time.Time
 
 	advised  bool // the session goroutine's: Advice was logged
@@ -266,6 +267,7 @@ func (e *Engine) Run(ctx context.Context) error {
 		}
 	})
 	all.Go(func() { e.watchDatabase(ctx) })
+	all.Go(func() { e.watchFreshness(ctx) })
 	all.Go(func() { e.ward.run(ctx) })
 	all.Go(func() { e.watch(ctx) })
 	all.Go(func() {

@@ -230,6 +230,7 @@ func (e *Engine) Status() Status {
 	}
 	e.lagStatus(&st)
 	e.auditStatus(&st)
+	e.freshnessStatus(&st)
 	e.ladderStatus(&st)
 	st.Sessions = e.sessions.Load()
 	return st

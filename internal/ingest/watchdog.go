@@ -65,7 +65,7 @@ type sighting struct {
 func newWatchdog(in *Ingest) *watchdog {
 	return &watchdog{
 		in:    in,
-		every: min(max(in.opts.Grace/8, 10*time.Millisecond), time.Second),
+		every: min(max(in.opts.Grace/8, 10*time.Millisecond), handOverAfter/4),
 		seen:  make([]sighting, len(in.shards)),
 	}
 }
@@ -172,8 +172,9 @@ func (d *watchdog) look(n int, observed time.Duration) {
 }
 
 // handOverAfter is how long those who share a shard with a shape wait for it at
-// the most. It decides nothing about that shape.
-const handOverAfter = time.Second
+// the most. A consumer's step takes microseconds; one that gets no processor for
+// so long loses little by beginning again. It decides nothing about that shape.
+const handOverAfter = 200 * time.Millisecond
 
 // handOver is the same for a short grace.
 func (in *Ingest) handOver() time.Duration { return min(handOverAfter, in.opts.Grace/4) }

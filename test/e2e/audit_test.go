@@ -178,3 +178,27 @@ func orZero(p *int64) *int64 {
 	}
 	return p
 }
+
+// On a quiet database a canary message proves that the stream flows, and tells when
+// it does not.
+func TestFreshness(t *testing.T) {
+	t.Parallel()
+	db := pgtest.New(t)
+	s := newFaulty(t, db.URL, "SPILLWAY_CANARY_EVERY=200ms")
+	came := func() error {
+		if p := s.stand().Postgres; p.CanarySeconds == nil || p.Audit != "" {
+			return fmt.Errorf("canary %v, audit %q", p.CanarySeconds, p.Audit)
+		}
+		return nil
+	}
+	eventually(t, 20*time.Second, "a canary", came)
+	lift := s.fault(`{"fault":"fsync-hang"}`)
+	eventually(t, 30*time.Second, "the stream to be late", func() error {
+		if a := s.stand().Postgres.Audit; !strings.Contains(a, "has not come through") {
+			return fmt.Errorf("audit %q", a)
+		}
+		return nil
+	})
+	lift()
+	eventually(t, 30*time.Second, "another canary", came)
+}

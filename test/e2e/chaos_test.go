@@ -74,7 +74,8 @@ type stand struct {
 	Postgres struct {
 		RetainedBytes *int64 `json:"retained_bytes"`
 		Audit         string
-		HeldBy        string `json:"restart_lsn_held_by"`
+		CanarySeconds *float64 `json:"canary_seconds"`
+		HeldBy        string   `json:"restart_lsn_held_by"`
 	}
 	Shapes  struct{ Live, Snapshotting, Quarantined, Parked int }
 	Ladder  struct{ Suspects, Restarts, Quarantines, Rebuilds, Parkings, Alarms int }
