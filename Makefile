@@ -74,7 +74,7 @@ lint: ## Run golangci-lint from the tools module
 
 .PHONY: fmt
 fmt: ## Format the code
-	gofmt -w bench cmd internal test
+	gofmt -w bench client cmd internal test
 
 .PHONY: clean
 clean: ## Remove what was built and the demo's data

@@ -89,6 +89,28 @@ func TestImports(t *testing.T) {
 	})
 }
 
+// client/ is for other programs: it must not bring anything with it.
+func TestClientImports(t *testing.T) {
+	paths, err := filepath.Glob("../../client/*.go")
+	if err != nil || len(paths) < 5 {
+		t.Fatalf("found %d files of client/ (%v)", len(paths), err)
+	}
+	for _, path := range paths {
+		if strings.HasSuffix(path, "_test.go") {
+			continue
+		}
+		file, err := parser.ParseFile(token.NewFileSet(), path, nil, parser.ImportsOnly)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, imp := range file.Imports {
+			if p := strings.Trim(imp.Path.Value, `"`); strings.Contains(strings.SplitN(p, "/", 2)[0], ".") {
+				t.Errorf("%s imports %s: only the standard library is allowed", path, p)
+			}
+		}
+	}
+}
+
 func refuse(r room, path string) string {
 	if rest, ours := strings.CutPrefix(path, module+"/internal/"); ours {
 		if !slices.Contains(r.ours, rest) {
