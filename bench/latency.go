@@ -87,14 +87,18 @@ func (r *run) latency(ctx context.Context) error {
 	}
 	o50, o99 := ours.after(committed)
 	t50, t99 := theirs.after(committed)
-	ms := func(d time.Duration) string { return strconv.FormatFloat(float64(d)/1e6, 'f', 2, 64) }
 	row(fmt.Sprintf("commit → live client at %d writes/s, p50 / p99", perSecond), ms(o50)+" / "+ms(o99)+" ms",
 		"pg_recvlogical: "+ms(t50)+" / "+ms(t99)+" ms", "+"+ms(o50-t50)+" / +"+ms(o99-t99)+" ms")
 	return nil
 }
 
+// ms prints a duration in milliseconds.
+func ms(d time.Duration) string { return strconv.FormatFloat(float64(d)/1e6, 'f', 2, 64) }
+
 // seen notes when each mark "<n>" first appeared in a stream of bytes.
 type seen struct {
+	bodies sync.Mutex // see body
+
 	mu   sync.Mutex
 	at   []time.Time
 	left int
@@ -132,6 +136,14 @@ func (s *seen) look(p []byte) {
 		}
 		b = b[i+1:]
 	}
+}
+
+// body looks at one whole answer of several streams that share this.
+func (s *seen) body(b []byte) {
+	s.bodies.Lock()
+	defer s.bodies.Unlock()
+	s.look(b)
+	s.tail = nil // under bodies: nobody else looks
 }
 
 func (s *seen) full() bool { return s.count() == len(s.at) }

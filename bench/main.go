@@ -1,7 +1,7 @@
 // Bench measures Spillway against yardsticks that run beside it, and prints a
 // table. Run it with `make bench`; docs/benchmarks.md explains the rows.
 //
-//	go run ./bench [-rows n] [-txns n] [-seconds n] [-only sync,txns,latency]
+//	go run ./bench [-rows n] [-txns n] [-seconds n] [-shapes n] [-only sync,txns,latency,faults]
 package main
 
 import (
@@ -24,6 +24,7 @@ import (
 type run struct {
 	rows, txns int
 	seconds    int
+	shapes     int
 	dir        string
 	bindir     string
 	pg         *pgdev.Server
@@ -36,7 +37,8 @@ func main() {
 	flag.IntVar(&r.rows, "rows", 1_000_000, "rows of the first sync")
 	flag.IntVar(&r.txns, "txns", 200_000, "single-row transactions, and rows of the one large one")
 	flag.IntVar(&r.seconds, "seconds", 20, "length of the latency run")
-	only := flag.String("only", "sync,txns,latency", "which parts to run")
+	flag.IntVar(&r.shapes, "shapes", 100_000, "shapes of which one is stuck")
+	only := flag.String("only", "sync,txns,latency,faults", "which parts to run")
 	flag.Parse()
 	if err := r.all(context.Background(), *only); err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
@@ -70,7 +72,11 @@ func (r *run) all(ctx context.Context, only string) (err error) {
 	if r.svc, err = startService(ctx, r.pg.URL("postgres"), filepath.Join(r.dir, "data")); err != nil {
 		return err
 	}
-	defer func() { err = join(err, r.svc.stop()) }()
+	defer func() {
+		if r.svc != nil {
+			err = join(err, r.svc.stop())
+		}
+	}()
 
 	fmt.Printf("%s, %d cores, %s, Postgres in %s\n\n", time.Now().Format(time.DateOnly), runtime.NumCPU(), cpuName(), r.bindir)
 	fmt.Println("| work | Spillway | yardstick | ratio |")
@@ -78,7 +84,7 @@ func (r *run) all(ctx context.Context, only string) (err error) {
 	for _, part := range []struct {
 		name string
 		f    func(context.Context) error
-	}{{"sync", r.firstSync}, {"txns", r.throughput}, {"latency", r.latency}} {
+	}{{"sync", r.firstSync}, {"txns", r.throughput}, {"latency", r.latency}, {"faults", r.faults}} {
 		if !strings.Contains(only, part.name) {
 			continue
 		}

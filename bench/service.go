@@ -10,6 +10,7 @@ import (
 	"net/url"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
 	"syscall"
 	"time"
@@ -26,7 +27,17 @@ type service struct {
 	log *os.File
 }
 
-func startService(ctx context.Context, db, dir string) (*service, error) {
+// restart ends the service and starts one with more settings and no data.
+func (r *run) restart(ctx context.Context, settings ...string) error {
+	if err := r.svc.stop(); err != nil {
+		return err
+	}
+	var err error
+	r.svc, err = startService(ctx, r.pg.URL("postgres"), filepath.Join(r.dir, "faults"), settings...)
+	return err
+}
+
+func startService(ctx context.Context, db, dir string, settings ...string) (*service, error) {
 	log, err := os.Create(dir + ".log")
 	if err != nil {
 		return nil, err
@@ -34,6 +45,7 @@ func startService(ctx context.Context, db, dir string) (*service, error) {
 	s := &service{cmd: exec.Command("bin/spillway", "serve"), log: log}
 	s.cmd.Env = append(os.Environ(), "DATABASE_URL="+db, "SPILLWAY_INSECURE=true", "SPILLWAY_LISTEN_ADDR=127.0.0.1",
 		fmt.Sprintf("SPILLWAY_PORT=%d", port), fmt.Sprintf("SPILLWAY_ADMIN_ADDR=127.0.0.1:%d", admin), "SPILLWAY_DATA_DIR="+dir)
+	s.cmd.Env = append(s.cmd.Env, settings...)
 	s.cmd.Stdout, s.cmd.Stderr = log, log
 	if err := s.cmd.Start(); err != nil {
 		return nil, fmt.Errorf("start bin/spillway (make build): %w", err)

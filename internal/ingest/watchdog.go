@@ -45,6 +45,7 @@ type watchdog struct {
 
 	canary      int64         // the write under way at the last look
 	canaryStill time.Duration // observed time since it began
+	quiet       time.Duration // observed time in which nothing hit everybody
 
 	suspects, restarts atomic.Int64 // since the start
 
@@ -113,13 +114,17 @@ func (d *watchdog) lookAtAll(observed time.Duration) {
 	if d.canaryStill >= c.late {
 		why = "a tiny write to the data directory does not return"
 	}
+	if d.quiet += observed; why != "" {
+		d.quiet = 0
+	}
 	log := d.in.opts.Logger
 	switch was := g.alarm.Load(); {
 	case why != "" && was == nil:
 		g.alarm.Store(&Alarm{Why: why, Since: time.Now()})
 		g.alarms.Add(1)
 		log.Error("alarm: this hits everybody, so nobody is given up for it; the budgets protect Postgres", "why", why)
-	case why == "" && was != nil:
+	case d.quiet > d.in.opts.Grace+2*d.every && was != nil:
+		// Whoever was restarted as it began takes a grace to be suspect again.
 		g.alarm.Store(nil)
 		g.relaxed.Store(int64(now))
 		log.Info("the alarm is over", "was", was.Why, "lasted", time.Since(was.Since))
