@@ -133,9 +133,11 @@ func (f *faulty) phase(ctx context.Context, fault string) (o outcome, err error)
 	}
 	all.Go(func() { follow(ctx, f.victim, victim) })
 	if fault != "" {
-		if err := post(ctx, fmt.Sprintf(`{"fault":%q,"shape":%q,"times":1}`, fault, f.victim.handle)); err != nil {
+		lift, err := makeFault(ctx, fmt.Sprintf(`{"fault":%q,"shape":%q,"times":1}`, fault, f.victim.handle))
+		if err != nil {
 			return o, err
 		}
+		defer func() { err = join(err, lift()) }()
 	}
 	var found atomic.Int64
 	if fault != "" {
@@ -259,8 +261,17 @@ func stalls(ctx context.Context) (int, error) {
 	return st.N, err
 }
 
-func post(ctx context.Context, fault string) error {
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, fmt.Sprintf("http://127.0.0.1:%d/chaos", admin), strings.NewReader(fault))
+// makeFault makes a fault and returns how to end it.
+func makeFault(ctx context.Context, fault string) (lift func() error, err error) {
+	var made struct{ ID string }
+	if err := chaos(ctx, http.MethodPost, "", fault, &made); err != nil {
+		return nil, err
+	}
+	return func() error { return chaos(context.WithoutCancel(ctx), http.MethodDelete, "/"+made.ID, "", &made) }, nil
+}
+
+func chaos(ctx context.Context, method, path, body string, into any) error {
+	req, err := http.NewRequestWithContext(ctx, method, fmt.Sprintf("http://127.0.0.1:%d/chaos%s", admin, path), strings.NewReader(body))
 	if err != nil {
 		return err
 	}
@@ -271,7 +282,7 @@ func post(ctx context.Context, fault string) error {
 	defer resp.Body.Close()
 	if resp.StatusCode != http.StatusOK {
 		b, _ := io.ReadAll(io.LimitReader(resp.Body, 500))
-		return fmt.Errorf("POST /chaos: %s: %s", resp.Status, b)
+		return fmt.Errorf("%s /chaos%s: %s: %s", method, path, resp.Status, b)
 	}
-	return nil
+	return json.NewDecoder(resp.Body).Decode(into)
 }

@@ -349,13 +349,17 @@ func (e *Engine) reported(err error) error {
 func (e *Engine) watch(ctx context.Context) {
 	t := time.NewTicker(lagEvery)
 	defer t.Stop()
-	for {
+	for ghosts := 0; ; {
 		e.lookAtLag()
 		n := len(e.stream.Load().ingest.Status().Ghosts)
+		if n != ghosts {
+			spare(n)
+			ghosts = n
+		}
 		e.mu.Lock()
 		r := e.recorder
 		e.mu.Unlock()
-		if err := r.follow(n); err != nil {
+		if err := r.follow(n, e.cfg.MaxGhosts); err != nil {
 			e.log.Warn("what replaced workers do is not recorded", "err", err)
 		}
 		e.mu.Lock()
@@ -363,6 +367,7 @@ func (e *Engine) watch(ctx context.Context) {
 		e.mu.Unlock()
 		select {
 		case <-t.C:
+		case <-e.stream.Load().ingest.GhostsChanged():
 		case <-ctx.Done():
 			return
 		}

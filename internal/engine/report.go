@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"runtime"
 	"runtime/pprof"
 	"runtime/trace"
 	"time"
@@ -16,15 +17,15 @@ const (
 	traceBytes = 8 << 20
 )
 
-// recorder keeps the last seconds of the runtime's trace while there are ghosts.
-// It costs something, so that it does not run all the time; the first ghost comes
-// long before there are too many.
+// recorder keeps the last seconds of the runtime's trace while there are so many
+// ghosts that they may become too many: it costs the others something.
 type recorder struct{ flight *trace.FlightRecorder }
 
-// follow switches it on and off with the number of ghosts.
-func (r *recorder) follow(ghosts int) error {
+// follow switches it on and off with the number of ghosts; limit is how many are
+// borne with.
+func (r *recorder) follow(ghosts, limit int) error {
 	switch {
-	case ghosts > 0 && r.flight == nil:
+	case ghosts > limit/2 && r.flight == nil:
 		f := trace.NewFlightRecorder(trace.FlightRecorderConfig{MinAge: traceAge, MaxBytes: traceBytes})
 		if err := f.Start(); err != nil {
 			return fmt.Errorf("start the flight recorder: %w", err)
@@ -35,6 +36,21 @@ func (r *recorder) follow(ghosts int) error {
 		r.flight = nil
 	}
 	return nil
+}
+
+// spared is how many ghosts are given a processor of their own.
+const spared = 4
+
+// spare gives each ghost a processor beside those of the machine. One that loops
+// for ever takes the runtime's processor that it is on for 10 ms at a time, whoever
+// waits there; with one more it is the kernel that shares the cores, and it wakes
+// those who sleep at once. One that waits needs none, which costs nothing.
+func spare(ghosts int) {
+	if ghosts == 0 {
+		runtime.SetDefaultGOMAXPROCS()
+		return
+	}
+	runtime.GOMAXPROCS(runtime.NumCPU() + min(ghosts, spared))
 }
 
 // report writes what the process did last, and all stacks, into files in the

@@ -9,7 +9,7 @@ import (
 	"github.com/spillway-sync/spillway/internal/wal"
 )
 
-// A consumer that drips, always a little faster than the watchdog's grace, is
+// A consumer that drips, always faster than the watchdog's grace, is
 // caught by the journal's budget in bytes. Its neighbour is not.
 func TestDripFeederIsCaughtByTheBudget(t *testing.T) {
 	bubble(t, 1, func(r *rig) {
@@ -31,7 +31,7 @@ func TestDripFeederIsCaughtByTheBudget(t *testing.T) {
 			r.Errorf("rotated for %q", reason)
 		}
 		r.settle(b)
-		if st := r.engine.Ingest.Status(); st.StallsTotal != 0 {
+		if st := r.engine.Ingest.Status(); st.Suspects != 0 {
 			r.Errorf("the watchdog took it for stuck: %+v", st.Stalls)
 		}
 		r.until("the journal to be given back", func() bool { return r.engine.Journal.Stats().Bytes < budget/2 })

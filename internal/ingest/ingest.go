@@ -121,6 +121,7 @@ func New(opts Options) (*Ingest, error) {
 		canary:   newCanary(opts.Canary, opts.Grace),
 	}
 	in.notes.poke = in.grave.poke
+	in.ghosts.changed = make(chan struct{}, 1)
 	var err error
 	if in.strikes.of, err = opts.Registry.Strikes(); err != nil {
 		return nil, err

@@ -44,7 +44,7 @@ func TestLaggingShardCatchesUp(t *testing.T) {
 		slow.Store(true)
 		r.apply(func(id shape.ID, _ *wal.Change) {
 			if id == 1 && slow.Load() {
-				time.Sleep(grace / 20)
+				time.Sleep(grace / 40)
 			}
 		})
 		for i := range 60 {
@@ -82,7 +82,7 @@ func TestBlockedOnceIsReplacedAndZombieRefused(t *testing.T) {
 		if st.StallsTotal != 1 || len(st.Ghosts) != 1 || st.Ghosts[0].Shape != 1 {
 			r.Fatalf("want one stall and one ghost: %+v", st)
 		}
-		if s := st.Stalls[0]; s.For < grace/10 || !strings.Contains(s.Stack, "BlockedOnce") {
+		if s := st.Stalls[0]; s.For < grace/20 || !strings.Contains(s.Stack, "BlockedOnce") {
 			r.Errorf("the evidence is after %s:\n%s", s.For, s.Stack)
 		}
 		r.put("y", 5, 15)

@@ -113,11 +113,23 @@ func (in *Ingest) addGhost(p *pulse, s *Stall) bool {
 
 // ghosts are the workers that were replaced and have not returned.
 type ghosts struct {
-	mu  sync.Mutex // leaf lock
-	all map[*pulse]Ghost
+	mu      sync.Mutex // leaf lock
+	all     map[*pulse]Ghost
+	changed chan struct{} // one slot
+}
+
+// GhostsChanged is sent to after there came to be more ghosts, or fewer.
+func (in *Ingest) GhostsChanged() <-chan struct{} { return in.ghosts.changed }
+
+func (g *ghosts) poke() {
+	select {
+	case g.changed <- struct{}{}:
+	default:
+	}
 }
 
 func (g *ghosts) add(p *pulse, x Ghost) {
+	defer g.poke()
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if g.all == nil {
@@ -127,6 +139,7 @@ func (g *ghosts) add(p *pulse, x Ghost) {
 }
 
 func (g *ghosts) remove(p *pulse) {
+	defer g.poke()
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	delete(g.all, p)

@@ -179,7 +179,7 @@ func (d *watchdog) look(n int, observed time.Duration) {
 // handOverAfter is how long those who share a shard with a shape wait for it at
 // the most. A consumer's step takes microseconds; one that gets no processor for
 // so long loses little by beginning again. It decides nothing about that shape.
-const handOverAfter = 200 * time.Millisecond
+const handOverAfter = 100 * time.Millisecond
 
 // handOver is the same for a short grace.
 func (in *Ingest) handOver() time.Duration { return min(handOverAfter, in.opts.Grace/4) }
