@@ -52,6 +52,8 @@ mutant wall-clock internal/ingest/watchdog.go \
 	'{ return min(passed, 2*d.every) }' '{ return passed }' ./internal/ingest 'ObservedTime'
 mutant no-guard internal/ingest/guard.go \
 	'if stuck <= max(fewShapes, active/5) {' 'if true {' ./internal/ingest 'FaultOfAll|Systemic'
+mutant no-hand-over internal/ingest/watchdog.go \
+	'id != 0 && was.still >= d.in.handOver()' 'false' ./internal/ingest 'BlockedAlways'
 mutant no-canary internal/ingest/watchdog.go \
 	'if d.canaryStill >= c.late {' 'if false {' ./internal/ingest 'Canary'
 mutant no-rate internal/ingest/guard.go \

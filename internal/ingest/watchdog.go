@@ -192,7 +192,7 @@ func (d *watchdog) setAside(n int, sh *shard, p *pulse, was *sighting) {
 	if d.in.guard.alarm.Load() != nil || d.in.away.Load() >= fewShapes {
 		return
 	}
-	stall := d.in.stallOf(n, p, wal.LSN(sh.applied.Load()), "no progress in its consumer, so that the others of its shard go on without it")
+	stall := d.in.stallOf(n, p, wal.LSN(sh.applied.Load()), "no progress in its consumer")
 	stall.For = was.still
 	stall.Stack = stackOf(stall.goroutine)
 	select {
