@@ -9,6 +9,7 @@ import (
 	"github.com/spillway-sync/spillway/internal/engine"
 	"github.com/spillway-sync/spillway/internal/registry"
 	"github.com/spillway-sync/spillway/internal/shape"
+	"github.com/spillway-sync/spillway/internal/wal"
 )
 
 // source lets the api room, which does not know the engine, speak to it.
@@ -24,6 +25,10 @@ func (s source) Table(ctx context.Context, schema, name string) (*shape.Table, e
 func (s source) Create(ctx context.Context, def *shape.Def) (*registry.Shape, error) {
 	sp, err := s.Engine.Create(ctx, def)
 	return sp, translate(err)
+}
+
+func (s source) Subset(ctx context.Context, sub *shape.Subset, onStart func(wal.Snapshot) error, onRow func(wal.Tuple) error) error {
+	return translate(s.Engine.Subset(ctx, sub, onStart, onRow))
 }
 
 func (s source) Ready(ctx context.Context) error { return translate(s.Engine.Ready(ctx)) }

@@ -10,6 +10,7 @@ import (
 
 	"github.com/spillway-sync/spillway/internal/registry"
 	"github.com/spillway-sync/spillway/internal/shape"
+	"github.com/spillway-sync/spillway/internal/wal"
 )
 
 // Config says how clients are served.
@@ -56,6 +57,11 @@ type Source interface {
 	ByHandle(h shape.Handle) *registry.Shape
 	// Fate says why a shape that lived here went, if that is still known.
 	Fate(h shape.Handle) (shape.Reason, bool)
+	// Subset reads rows of a shape as they are now. onStart is told once what the
+	// query sees, before any row; rows are indexed like the table's columns. It
+	// fails with *snapshot.BadClause, *snapshot.Failure, *snapshot.SchemaChanged,
+	// ErrUnreachable, or what a callback returned.
+	Subset(ctx context.Context, s *shape.Subset, onStart func(wal.Snapshot) error, onRow func(wal.Tuple) error) error
 	// Damaged gives up a shape whose log cannot be read.
 	Damaged(sp *registry.Shape, err error)
 	// Ready waits until shapes can be served, or returns a *NotReady when ctx

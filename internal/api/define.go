@@ -41,9 +41,6 @@ func (x *exchange) define(req *request) (*shape.Def, error) {
 	} else if err != nil {
 		return nil, fmt.Errorf("build the definition: %w", err)
 	}
-	if req.subset {
-		return nil, invalid("subset", "is not supported yet")
-	}
 	return def, nil
 }
 

@@ -4,7 +4,7 @@
 // headers and what caches may do with a response, and the waiting of live
 // requests.
 //
-// It never looks at a row: a log is bytes that were encoded when they were
+// It never looks at a row of a log: that is bytes that were encoded when they were
 // written. It never talks to Postgres, knows neither spine nor shards, and
 // never changes a shape's state except by asking for one to be created.
 //
@@ -27,5 +27,6 @@
 // headers.go electric headers, caching, etags · cors.go · cursor.go · send.go
 // writing with deadlines · shape.go GET /v1/shape, start to end · snapshot.go
 // first rows · log.go the log · live.go waiting ·
-// sse.go streams of events · health.go.
+// sse.go streams of events · body.go the body of a POST · subset.go rows as they are
+// now · health.go.
 package api

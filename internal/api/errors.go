@@ -137,6 +137,51 @@ func snapshotProblem(err error) *problem {
 	return refuse(http.StatusInternalServerError, unexpected, 0)
 }
 
+// subsetProblem is what a client sees of a subset that could not be read.
+func subsetProblem(err error) error {
+	if b, ok := errors.AsType[*snapshot.BadClause](err); ok {
+		// Not a list: so it is with the protocol's own server.
+		return invalidSubset(map[string]any{b.Field: b.Message})
+	}
+	if errors.Is(err, ErrUnreachable) {
+		return databaseUnreachable()
+	}
+	if f, ok := errors.AsType[*snapshot.Failure](err); ok && f.Known || errors.As(err, new(*snapshot.SchemaChanged)) {
+		return snapshotProblem(err)
+	}
+	return err
+}
+
+// invalidSubset reports faults of a subset's parameters: a list for each, or a
+// text.
+func invalidSubset(faults map[string]any) *problem {
+	return invalidAny(map[string]any{"subset": faults})
+}
+
+func invalidAny(faults map[string]any) *problem {
+	return &problem{status: http.StatusBadRequest, body: encode(struct {
+		Message string         `json:"message"`
+		Errors  map[string]any `json:"errors"`
+	}{"Invalid request", faults})}
+}
+
+// databaseUnreachable is sent when Postgres is lost in the middle of something.
+func databaseUnreachable() *problem {
+	return &problem{
+		status:     http.StatusServiceUnavailable,
+		body:       []byte(`{"code":"database_unreachable","error":"Database is unreachable"}`),
+		retryAfter: 10,
+	}
+}
+
+// badBody refuses the body of a POST.
+func badBody(status int, text, details string) *problem {
+	return &problem{status: status, body: encode(struct {
+		Error   string `json:"error"`
+		Details string `json:"details,omitempty"`
+	}{text, details})}
+}
+
 const unexpected = "Unexpected error while creating snapshot"
 
 func deleteNotAllowed() *problem {

@@ -37,6 +37,7 @@ type harbour struct {
 	catalogue error      // what Table fails with
 	creation  error      // what Create fails with
 	failure   error      // what every snapshot fails with
+	query     error      // what every subset fails with, once rows were read
 	slow      bool       // snapshots are written by the test (snaps)
 	snaps     []*shapelog.Snapshot
 	changed   chan struct{} // closed when health changes
@@ -147,6 +148,25 @@ func (h *harbour) Create(_ context.Context, def *shape.Def) (*registry.Shape, er
 		return sh, h.reg.Remove(sh, shape.ReasonSnapshot)
 	}
 	return sh, h.fill(def, sh, slow)
+}
+
+// Subset gives two rows, whatever is asked for but their number.
+func (h *harbour) Subset(_ context.Context, s *shape.Subset, onStart func(wal.Snapshot) error, onRow func(wal.Tuple) error) error {
+	h.mu.Lock()
+	query := h.query
+	h.mu.Unlock()
+	if err := onStart(wal.Snapshot{Xmin: 915, Xmax: 917, Xip: []uint64{916}, Until: 33561000}); err != nil {
+		return err
+	}
+	for i, row := range []wal.Tuple{{[]byte("7"), []byte("Ava"), nil}, {[]byte("8"), []byte("Bo"), []byte("4")}} {
+		if s.Limit > 0 && int64(i) == s.Limit {
+			break
+		}
+		if err := onRow(row); err != nil {
+			return err
+		}
+	}
+	return query
 }
 
 // fill writes the first rows of a shape, or leaves that to the test.

@@ -22,6 +22,7 @@ const (
 	hRetryAfter   = "Retry-After"
 	hSchema       = "Electric-Schema"
 	hServer       = "Electric-Server"
+	hSnapshot     = "Electric-Snapshot"
 	hSurrogate    = "Surrogate-Control"
 	hUpToDate     = "Electric-Up-To-Date"
 
@@ -75,6 +76,8 @@ func (x *exchange) setPage(req *request, def *shape.Def, p *page, status int) {
 		h[hSchema] = []string{string(shape.AppendSchema(nil, def))}
 	}
 	switch {
+	case !isRead(x.r.Method):
+		h[hCacheControl] = []string{"no-cache"}
 	case req.start == fromBeginning:
 		h[hCacheControl] = []string{cacheInitial}
 	case req.live:

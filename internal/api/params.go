@@ -25,7 +25,7 @@ type request struct {
 	live   bool
 	sse    bool
 	cursor string
-	subset bool
+	subset bool // rows as they are now are asked for, not the log
 
 	columns   *value // as sent, nil if absent
 	queryable *value

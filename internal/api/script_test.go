@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -33,6 +34,8 @@ import (
 //	                            unknown and all of the value
 //	name ~ regexp               the same, by a regular expression
 //	!name                       no such header
+//	< text                      the body of a request, behind its headers
+//	@long-body head n tail      the same, with n letters between
 //	| text                      a line of the body; all lines of it must be there
 //	took 20s                    how long it was held
 //	@word arguments             changes the world (see world.do)
@@ -95,6 +98,14 @@ func runScript(t *testing.T, text string) {
 			if res.status != rest {
 				err = fmt.Errorf("status %s, body %s", res.status, res.body)
 			}
+		case req != nil && verb == "@long-body": // <head> <bytes> <tail>
+			var head, tail string
+			var n int
+			if _, err = fmt.Sscan(rest, &head, &n, &tail); err == nil {
+				req.Body = io.NopCloser(strings.NewReader(head + strings.Repeat("x", n) + tail))
+			}
+		case req != nil && verb == "<":
+			req.Body = io.NopCloser(strings.NewReader(w.expand(rest)))
 		case req != nil: // a header of the request
 			name, value, _ := strings.Cut(line, ": ")
 			req.Header.Add(name, w.expand(value))
@@ -290,8 +301,10 @@ func (h *harbour) set(word, arg string) error {
 		h.failure = &snapshot.Failure{Message: arg, Err: errors.New("internals")}
 	case "fail-snapshot-schema":
 		h.failure = &snapshot.SchemaChanged{Err: errors.New(arg)}
+	case "fail-subset": // fail-subset where|order_by|known|unreachable|schema|other <text>
+		h.query = subsetError(arg)
 	case "heal":
-		h.creation, h.failure = nil, nil
+		h.creation, h.failure, h.query = nil, nil, nil
 	case "slow-snapshots":
 		h.slow = true
 	case "long-row": // long-row <bytes>
@@ -310,4 +323,20 @@ func (h *harbour) set(word, arg string) error {
 		return fmt.Errorf("unknown word %q", word)
 	}
 	return nil
+}
+
+func subsetError(arg string) error {
+	kind, text, _ := strings.Cut(arg, " ")
+	cause := errors.New("SQLSTATE 22P02")
+	switch kind {
+	case "known":
+		return &snapshot.Failure{Message: text, Known: true, Err: cause}
+	case "unreachable":
+		return fmt.Errorf("%w: %w", ErrUnreachable, cause)
+	case "schema":
+		return &snapshot.SchemaChanged{Err: cause}
+	case "other":
+		return cause
+	}
+	return &snapshot.BadClause{Field: kind, Message: text, Err: cause}
 }

@@ -32,8 +32,10 @@ func (x *exchange) serveShape() {
 	switch x.r.Method {
 	case http.MethodDelete:
 		err = deleteNotAllowed()
-	case http.MethodPost: // a subset, or nothing we know
-		err = invalid("subset", "is not supported yet")
+	case http.MethodPost:
+		if err = x.readBody(); err == nil {
+			err = x.get()
+		}
 	default:
 		err = x.get()
 	}
@@ -58,7 +60,7 @@ func (x *exchange) fail(err error) {
 	x.refuse(internalError())
 }
 
-// get answers GET and HEAD.
+// get answers GET and HEAD, and POST once its body is part of the query.
 func (x *exchange) get() error {
 	if err := x.ready(); err != nil {
 		return err
@@ -71,12 +73,18 @@ func (x *exchange) get() error {
 	if err != nil {
 		return err
 	}
+	var sub *shape.Subset
+	if req.subset {
+		if sub, err = x.subset(req, def); err != nil {
+			return err
+		}
+	}
 	sh, err := x.resolve(req, def)
 	if err != nil {
 		return err
 	}
 	sh.Touch(time.Now())
-	v := &visit{exchange: x, req: req, def: def, sh: sh}
+	v := &visit{exchange: x, req: req, def: def, sh: sh, sub: sub}
 	return v.serve()
 }
 
@@ -150,6 +158,7 @@ type visit struct {
 	req *request
 	def *shape.Def // made now: it describes the table of today
 	sh  *registry.Shape
+	sub *shape.Subset // nil: the log is asked for
 }
 
 func (v *visit) serve() error {
@@ -158,6 +167,9 @@ func (v *visit) serve() error {
 	}
 	if err := v.awaitSnapshot(); err != nil {
 		return err
+	}
+	if v.sub != nil {
+		return v.serveSubset()
 	}
 	switch v.req.start {
 	case fromBeginning:

@@ -56,3 +56,23 @@ func (d database) Explain(err error) error {
 	}
 	return &snapshot.Failure{Message: "Unexpected error while creating snapshot", Err: err}
 }
+
+// Subset reads rows of a shape as they are now. Errors of the database are given
+// the forms that clients are told of; all others, those of the callbacks among
+// them, are returned as they are.
+func (e *Engine) Subset(ctx context.Context, s *shape.Subset, onStart func(wal.Snapshot) error, onRow func(wal.Tuple) error) error {
+	d := database{e}
+	err := d.renewed(s.Def.Table, e.db.Subset(ctx, s, onStart, onRow))
+	text, _ := pgquery.ClientText(err)
+	switch pgquery.Classify(err) {
+	case nil:
+		return err
+	case pgquery.ErrUnreachable:
+		return errors.Join(ErrUnreachable, err)
+	case pgquery.ErrValue:
+		return &snapshot.BadClause{Field: "where", Message: text, Err: err}
+	case pgquery.ErrOrder:
+		return &snapshot.BadClause{Field: "order_by", Message: text, Err: err}
+	}
+	return d.Explain(err)
+}

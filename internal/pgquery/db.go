@@ -53,6 +53,7 @@ type DB struct {
 	cfg      Config
 	admin    *pool
 	snapshot *pool
+	subsets  chan struct{} // holds one for each Subset at work
 	tables   cache
 }
 
@@ -83,7 +84,11 @@ func Open(cfg Config) (*DB, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open the snapshot pool: %w", err)
 	}
-	return &DB{cfg: cfg, admin: admin, snapshot: snapshot, tables: newCache()}, nil
+	return &DB{
+		cfg: cfg, admin: admin, snapshot: snapshot, tables: newCache(),
+		// Half of the connections are left to the first rows of shapes.
+		subsets: make(chan struct{}, max(1, cap(snapshot.slots)/2)),
+	}, nil
 }
 
 // Close closes all connections and waits for those in use.

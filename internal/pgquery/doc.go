@@ -24,6 +24,7 @@
 // is the server fit · publication.go the publication · publish.go a table's
 // place in it · membership.go what the catalogue says of that · table.go tables
 // of the catalogue · collation.go how a column's text compares · writers.go
-// waiting for writers · snapshot.go first rows · slot.go the replication slot ·
+// waiting for writers · snapshot.go first rows ·
+// subset.go queries over a shape's rows · slot.go the replication slot ·
 // watch.go what changed behind our back.
 package pgquery

@@ -28,6 +28,11 @@ var (
 	ErrSlow = errors.New("first row took too long")
 	// ErrDenied: our role may not do that.
 	ErrDenied = errors.New("permission denied")
+	// ErrValue: a subset's clauses ask for something that Postgres cannot
+	// compute for the values they meet.
+	ErrValue = errors.New("a value cannot be used")
+	// ErrOrder: a subset is to be ordered by values that have no order.
+	ErrOrder = errors.New("no order")
 	// ErrPublication: the publication or a replica identity is not as it must
 	// be, and we may not or cannot mend it.
 	ErrPublication = errors.New("publication cannot be used")

@@ -27,15 +27,25 @@ var errFirstRow = errors.New("no row within the limit")
 // and so the very text of the stream, by the simple protocol. COPY TO STDOUT was
 // measured as the alternative: see BenchmarkSnapshot.
 func (db *DB) Snapshot(ctx context.Context, def *shape.Def, onStart func(wal.Snapshot) error, onRow func(row wal.Tuple) error) error {
+	query := ""
+	if def.Log != shape.LogChangesOnly {
+		query = rowsQuery(def)
+	}
+	return db.read(ctx, "snapshot", def, query, onStart, onRow)
+}
+
+// read runs a query over a definition's rows, "" for none, in a transaction of
+// its own; what is the word for it in errors.
+func (db *DB) read(ctx context.Context, what string, def *shape.Def, query string, onStart func(wal.Snapshot) error, onRow func(row wal.Tuple) error) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	conn, err := db.snapshot.acquire(ctx)
 	if err != nil {
-		return fmt.Errorf("snapshot of %s: %w", relation(def.Table.Schema, def.Table.Name), err)
+		return fmt.Errorf("%s of %s: %w", what, relation(def.Table.Schema, def.Table.Name), err)
 	}
 	// A connection that is released inside a transaction is closed.
 	defer db.snapshot.release(conn)
-	r := reader{db: db, conn: conn, def: def, cancel: cancel, onRow: onRow}
+	r := reader{db: db, conn: conn, def: def, query: query, cancel: cancel, onRow: onRow}
 	err = r.read(ctx, onStart)
 	if err == nil {
 		return nil
@@ -46,18 +56,19 @@ func (db *DB) Snapshot(ctx context.Context, def *shape.Def, onStart func(wal.Sna
 	if errors.Is(context.Cause(ctx), errFirstRow) {
 		err = &Error{Kind: ErrSlow, Text: textSlow(db.cfg.FirstRowLimit), Err: err}
 	}
-	return fmt.Errorf("snapshot of %s: %w", relation(def.Table.Schema, def.Table.Name), typedIn(ctx, err))
+	return fmt.Errorf("%s of %s: %w", what, relation(def.Table.Schema, def.Table.Name), typedIn(ctx, err))
 }
 
 func textSlow(limit time.Duration) string {
 	return fmt.Sprintf("Snapshot query took too long to return data (cancelled after %dms). Please ensure snapshot queries are using an index to avoid taking up all database connections.", limit.Milliseconds())
 }
 
-// reader is one run of Snapshot.
+// reader is one run of Snapshot or Subset.
 type reader struct {
 	db       *DB
 	conn     *pgx.Conn
 	def      *shape.Def
+	query    string // "": no rows
 	cancel   context.CancelCauseFunc
 	onRow    func(wal.Tuple) error
 	callback error // what onStart or onRow returned
@@ -71,7 +82,7 @@ func (r *reader) read(ctx context.Context, onStart func(wal.Snapshot) error) err
 	if r.callback = onStart(snap); r.callback != nil {
 		return r.callback
 	}
-	if r.def.Log != shape.LogChangesOnly {
+	if r.query != "" {
 		if err := r.rows(ctx); err != nil {
 			return err
 		}
@@ -149,7 +160,7 @@ func compare(t *shape.Table, now *pgconn.Result) error {
 func (r *reader) rows(ctx context.Context) error {
 	timer := time.AfterFunc(r.db.cfg.FirstRowLimit, func() { r.cancel(errFirstRow) })
 	defer timer.Stop()
-	res := r.conn.PgConn().Exec(ctx, rowsQuery(r.def))
+	res := r.conn.PgConn().Exec(ctx, r.query)
 	row := make(wal.Tuple, len(r.def.Table.Columns))
 	for res.NextResult() {
 		rr := res.ResultReader()
@@ -170,6 +181,14 @@ func (r *reader) rows(ctx context.Context) error {
 
 // rowsQuery is SELECT with the selected columns, among them the key.
 func rowsQuery(def *shape.Def) string {
+	if def.Where == nil {
+		return rowsOf(def)
+	}
+	return rowsOf(def) + " WHERE " + def.Where.SQL()
+}
+
+// rowsOf is rowsQuery without a WHERE clause.
+func rowsOf(def *shape.Def) string {
 	var b strings.Builder
 	b.WriteString("SELECT ")
 	for i, c := range def.Columns {
@@ -180,8 +199,5 @@ func rowsQuery(def *shape.Def) string {
 	}
 	// Not ONLY: rows of partitions and inheritance children belong to it.
 	b.WriteString(" FROM " + relation(def.Table.Schema, def.Table.Name))
-	if def.Where != nil {
-		b.WriteString(" WHERE " + def.Where.SQL())
-	}
 	return b.String()
 }

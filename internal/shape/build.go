@@ -54,12 +54,17 @@ func BuildDef(t *Table, p Params) (*Def, error) {
 	}
 	d.Where, err = expr.Compile(p.Where, p.Params, readable)
 	if err != nil {
-		if e, ok := errors.AsType[*expr.Error](err); ok {
-			return nil, &FieldError{Field: e.Field, Msg: e.Msg}
-		}
-		return nil, &FieldError{Field: "where", Msg: err.Error()}
+		return nil, fieldError("where", err)
 	}
 	return d, nil
+}
+
+// fieldError says which parameter a fault of a clause belongs to.
+func fieldError(field string, err error) *FieldError {
+	if e, ok := errors.AsType[*expr.Error](err); ok {
+		return &FieldError{Field: e.Field, Msg: e.Msg}
+	}
+	return &FieldError{Field: field, Msg: err.Error()}
 }
 
 // selectColumns returns the selected columns as sorted positions. Lists come

@@ -29,3 +29,15 @@ type SchemaChanged struct{ Err error }
 func (s *SchemaChanged) Error() string { return fmt.Sprintf("the table has changed: %v", s.Err) }
 
 func (s *SchemaChanged) Unwrap() error { return s.Err }
+
+// BadClause says that a clause of a subset cannot be computed, as turned out when
+// it was. Message is for the client.
+type BadClause struct {
+	Field   string // "where" or "order_by"
+	Message string
+	Err     error
+}
+
+func (b *BadClause) Error() string { return fmt.Sprintf("%s: %s: %v", b.Field, b.Message, b.Err) }
+
+func (b *BadClause) Unwrap() error { return b.Err }

@@ -1,0 +1,87 @@
+package pgquery
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgconn"
+
+	"github.com/spillway-sync/spillway/internal/shape"
+	"github.com/spillway-sync/spillway/internal/wal"
+)
+
+// subsetLimit is how long one Subset may take, its reader's slowness included:
+// as long as it goes on, VACUUM cannot remove what it might still see.
+const subsetLimit = 5 * time.Minute
+
+// errSubsetLimit is the cause by which one that takes longer is cancelled.
+var errSubsetLimit = errors.New("the subset took too long")
+
+// Subset reads rows of a shape as they are now, in the subset's order. The
+// callbacks are as those of Snapshot; Until of what onStart is given is a
+// position that all transactions the query sees lie below.
+//
+// At most half of the connections for snapshots are used for subsets; one that
+// does not get its turn within 10 s fails with ErrPoolTimeout. ErrValue and
+// ErrOrder: a clause cannot be computed; their texts are for the client.
+func (db *DB) Subset(ctx context.Context, s *shape.Subset, onStart func(wal.Snapshot) error, onRow func(row wal.Tuple) error) error {
+	turn := time.NewTimer(acquireTimeout)
+	defer turn.Stop()
+	select {
+	case db.subsets <- struct{}{}:
+		defer func() { <-db.subsets }()
+	case <-turn.C:
+		return &Error{Kind: ErrPoolTimeout, Text: textPool}
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	ctx, cancel := context.WithTimeoutCause(ctx, subsetLimit, errSubsetLimit)
+	defer cancel()
+	return valueError(db.read(ctx, "subset", s.Def, subsetQuery(s), onStart, onRow))
+}
+
+// subsetQuery is SELECT with the shape's own clause and the subset's. Both are
+// in parentheses, so that neither can widen the other.
+func subsetQuery(s *shape.Subset) string {
+	var b strings.Builder
+	b.WriteString(rowsOf(s.Def))
+	word := " WHERE "
+	if s.Def.Where != nil {
+		b.WriteString(word + "(" + s.Def.Where.SQL() + ")")
+		word = " AND "
+	}
+	if s.Where != nil {
+		b.WriteString(word + "(" + s.Where.SQL() + ")")
+	}
+	if s.Order != nil && s.Order.SQL() != "" {
+		b.WriteString(" ORDER BY " + s.Order.SQL())
+	}
+	if s.Limit > 0 {
+		b.WriteString(" LIMIT " + strconv.FormatInt(s.Limit, 10))
+	}
+	if s.Offset > 0 {
+		b.WriteString(" OFFSET " + strconv.FormatInt(s.Offset, 10))
+	}
+	return b.String()
+}
+
+// valueError gives ErrValue to what Postgres says of values. Its own words are
+// passed on only where they quote the request: others may quote a row.
+func valueError(err error) error {
+	pg, ok := errors.AsType[*pgconn.PgError](err)
+	switch {
+	case !ok:
+		return err
+	case pg.Code == "22P02" && strings.HasPrefix(pg.Message, "invalid input value for enum "):
+		return &Error{Kind: ErrValue, Text: pg.Message, Err: err}
+	case strings.HasPrefix(pg.Code, "22"): // data exceptions
+		return &Error{Kind: ErrValue, Text: fmt.Sprintf("the clause cannot be computed for every row (SQLSTATE %s)", pg.Code), Err: err}
+	case pg.Code == "42883" && strings.Contains(pg.Message, "ordering operator"):
+		return &Error{Kind: ErrOrder, Text: pg.Message, Err: err} // names a type
+	}
+	return err
+}
