@@ -19,6 +19,7 @@ import (
 
 type devCmd struct {
 	settings
+	TLS bool `group:"HTTP" name:"tls" help:"Serve over TLS, and so HTTP/2 to browsers, with a certificate made for this machine and kept in the data directory."`
 }
 
 // Run serves a database to try things with until ctx is done: the one named by
@@ -42,6 +43,7 @@ func (d *devCmd) Run(ctx context.Context, k *kong.Context) error {
 	if err != nil {
 		return err
 	}
+	cfg.LocalTLS = d.TLS && cfg.TLSCert == ""
 	if !own {
 		return serve(ctx, cfg, log, func(url string) { hint(url, "<table>") })
 	}

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"sync"
 	"time"
 
 	"github.com/spillway-sync/spillway/internal/api"
@@ -21,13 +22,21 @@ type front struct {
 	api       *api.Handler
 	clients   *http.Server
 	operators *http.Server
+	pair      *api.Pair // nil: clients are served without TLS
+	log       *slog.Logger
 	failed    chan error // a server that stopped by itself
 }
 
-func newFront(h *api.Handler, console http.Handler, log *slog.Logger) *front {
+func newFront(h *api.Handler, console http.Handler, idle time.Duration, pair *api.Pair, log *slog.Logger) *front {
+	clients := api.Server(h, idle, log)
+	if pair != nil {
+		clients.TLSConfig = pair.Config()
+	}
 	return &front{
 		api:       h,
-		clients:   api.Server(h, log),
+		clients:   clients,
+		pair:      pair,
+		log:       log,
 		operators: &http.Server{Handler: console, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 60 * time.Second},
 		failed:    make(chan error, 2),
 	}
@@ -35,7 +44,11 @@ func newFront(h *api.Handler, console http.Handler, log *slog.Logger) *front {
 
 func (f *front) serve(clients, operators net.Listener) {
 	start := func(s *http.Server, l net.Listener, who string) {
-		if err := s.Serve(l); !errors.Is(err, http.ErrServerClosed) {
+		serve := s.Serve
+		if s.TLSConfig != nil {
+			serve = func(l net.Listener) error { return s.ServeTLS(l, "", "") }
+		}
+		if err := serve(l); !errors.Is(err, http.ErrServerClosed) {
 			f.failed <- fmt.Errorf("serve %s: %w", who, err)
 		}
 	}
@@ -50,6 +63,13 @@ func (f *front) serve(clients, operators net.Listener) {
 func (f *front) runWith(ctx context.Context, e *engine.Engine) error {
 	engineCtx, stopEngine := context.WithCancel(context.WithoutCancel(ctx))
 	defer stopEngine()
+	var watch sync.WaitGroup
+	defer watch.Wait()
+	if f.pair != nil {
+		watchCtx, stopWatch := context.WithCancel(ctx)
+		defer stopWatch()
+		watch.Go(func() { f.pair.Watch(watchCtx, f.log) })
+	}
 	ended := make(chan error, 1)
 	go func() { ended <- e.Run(engineCtx) }()
 	var err error

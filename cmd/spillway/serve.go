@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"os"
 	"strconv"
 
 	"github.com/alecthomas/kong"
@@ -31,6 +32,10 @@ func (s *serveCmd) Run(ctx context.Context, k *kong.Context) error {
 // serve runs the engine with its two listeners until ctx is done. started, if
 // not nil, is called once clients can connect, with the address they may use.
 func serve(ctx context.Context, cfg engine.Config, log *slog.Logger, started func(url string)) error {
+	pair, err := certificate(cfg)
+	if err != nil {
+		return configError{err}
+	}
 	clients, err := net.Listen("tcp", net.JoinHostPort(cfg.ListenAddr, strconv.Itoa(cfg.Port)))
 	if err != nil {
 		return configError{fmt.Errorf("listen for clients (SPILLWAY_PORT): %w", err)}
@@ -50,12 +55,18 @@ func serve(ctx context.Context, cfg engine.Config, log *slog.Logger, started fun
 	}
 	console := admin.New(e, e.Chaos(), log)
 	defer console.Close()
+	if most := maxConnections(cfg, descriptors()); most > 0 {
+		clients = api.LimitConnections(clients, most, pair != nil)
+	}
 	front := newFront(api.New(api.Config{
 		Secret: cfg.Secret, Insecure: cfg.Insecure, LongPollTimeout: cfg.LongPollTimeout, StreamTime: cfg.SSETimeout,
-		MaxAge: cfg.CacheMaxAge, StaleAge: cfg.CacheStaleAge, Version: version(),
-	}, source{e}, log), console, log)
+		MaxAge: cfg.CacheMaxAge, StaleAge: cfg.CacheStaleAge, WriteTimeout: cfg.WriteTimeout, Version: version(),
+	}, source{e}, log), console, cfg.IdleTimeout, pair, log)
 	front.serve(clients, operators)
 	url := "http://" + reachable(clients.Addr())
+	if pair != nil {
+		url = "https://" + reachable(clients.Addr())
+	}
 	fmt.Printf("spillway: clients on %s\n", url)
 	if operators != nil {
 		fmt.Printf("spillway: operators on http://%s\n", reachable(operators.Addr()))
@@ -64,6 +75,37 @@ func serve(ctx context.Context, cfg engine.Config, log *slog.Logger, started fun
 		started(url)
 	}
 	return front.runWith(ctx, e)
+}
+
+// certificate returns what clients are served with, nil for plain HTTP.
+func certificate(cfg engine.Config) (*api.Pair, error) {
+	switch {
+	case cfg.TLSCert != "":
+		pair, err := api.LoadPair(cfg.TLSCert, cfg.TLSKey)
+		if err != nil {
+			return nil, fmt.Errorf("SPILLWAY_TLS_CERT, SPILLWAY_TLS_KEY: %w", err)
+		}
+		return pair, nil
+	case cfg.LocalTLS:
+		if err := os.MkdirAll(cfg.DataDir, 0o711); err != nil {
+			return nil, fmt.Errorf("make the data directory: %w", err)
+		}
+		return api.LocalPair(cfg.DataDir)
+	}
+	return nil, nil
+}
+
+// maxConnections leaves a quarter of the file descriptors, and not less than
+// reserve, to the journal, the shape logs and Postgres. 0: no limit is known.
+func maxConnections(cfg engine.Config, descriptors int) int {
+	const reserve = 256
+	switch {
+	case cfg.MaxConnections > 0:
+		return cfg.MaxConnections
+	case descriptors == 0:
+		return 0
+	}
+	return max(descriptors/2, min(descriptors-descriptors/4, descriptors-reserve))
 }
 
 // loopback says whether an address is for this machine only.

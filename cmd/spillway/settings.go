@@ -35,6 +35,11 @@ type settings struct {
 	Insecure        string `group:"HTTP" kind:"bool" env:"SPILLWAY_INSECURE,ELECTRIC_INSECURE" placeholder:"false" help:"true: serve everybody. Exactly one of secret and insecure must be set."`
 	LongPollTimeout string `group:"HTTP" kind:"time" env:"SPILLWAY_LONG_POLL_TIMEOUT,ELECTRIC_LONG_POLL_TIMEOUT" placeholder:"20s" help:"How long a live request is held. A bare number is milliseconds."`
 	SSETimeout      string `group:"HTTP" kind:"time" env:"SPILLWAY_SSE_TIMEOUT" placeholder:"60s" help:"How long a stream of events is held open."`
+	WriteTimeout    string `group:"HTTP" kind:"time" env:"SPILLWAY_WRITE_TIMEOUT,ELECTRIC_TCP_SEND_TIMEOUT" placeholder:"30s" help:"How long a client may leave a piece of its answer unread before it is cut off. A bare number is milliseconds."`
+	IdleTimeout     string `group:"HTTP" kind:"time" env:"SPILLWAY_IDLE_TIMEOUT,ELECTRIC_TCP_READ_TIMEOUT" placeholder:"60s" help:"How long a connection may be without a request. Longer than a proxy in front keeps its own. A bare number is milliseconds."`
+	MaxConnections  string `group:"HTTP" kind:"number" env:"SPILLWAY_MAX_CONNECTIONS" placeholder:"NUMBER" help:"Clients' connections open at once; unset: three quarters of the file descriptors."`
+	TLSCert         string `group:"HTTP" env:"SPILLWAY_TLS_CERT" placeholder:"FILE" help:"PEM file with the certificate and its chain: clients are then served over TLS. Read again when it changes."`
+	TLSKey          string `group:"HTTP" env:"SPILLWAY_TLS_KEY" placeholder:"FILE" help:"PEM file with the certificate's key."`
 	CacheMaxAge     string `group:"HTTP" kind:"seconds" env:"SPILLWAY_CACHE_MAX_AGE,ELECTRIC_CACHE_MAX_AGE" placeholder:"60" help:"max-age of answers that are not live, in seconds."`
 	CacheStaleAge   string `group:"HTTP" kind:"seconds" env:"SPILLWAY_CACHE_STALE_AGE,ELECTRIC_CACHE_STALE_AGE" placeholder:"300" help:"stale-while-revalidate of the same, in seconds."`
 
@@ -75,6 +80,8 @@ func (s *settings) config(k *kong.Context) (engine.Config, *slog.Logger, error) 
 	text(&c.ListenAddr, s.ListenAddr)
 	text(&c.AdminAddr, s.AdminAddr)
 	text(&c.Secret, s.Secret)
+	text(&c.TLSCert, s.TLSCert)
+	text(&c.TLSKey, s.TLSKey)
 	text(&c.DataDir, s.DataDir)
 	text(&c.StreamID, s.StreamID)
 	text(&c.OnWALBudget, s.OnWALBudget)
@@ -86,6 +93,9 @@ func (s *settings) config(k *kong.Context) (engine.Config, *slog.Logger, error) 
 	const times = "a time such as 20s, 500ms or 2m"
 	read(&f, "SPILLWAY_LONG_POLL_TIMEOUT", s.LongPollTimeout, &c.LongPollTimeout, parseTime, times)
 	read(&f, "SPILLWAY_SSE_TIMEOUT", s.SSETimeout, &c.SSETimeout, parseTime, times)
+	read(&f, "SPILLWAY_WRITE_TIMEOUT", s.WriteTimeout, &c.WriteTimeout, parseTime, times)
+	read(&f, "SPILLWAY_IDLE_TIMEOUT", s.IdleTimeout, &c.IdleTimeout, parseTime, times)
+	read(&f, "SPILLWAY_MAX_CONNECTIONS", s.MaxConnections, &c.MaxConnections, strconv.Atoi, "a number")
 	read(&f, "SPILLWAY_STALL_GRACE", s.StallGrace, &c.StallGrace, parseTime, times)
 	read(&f, "SPILLWAY_AUDIT_EVERY", s.AuditEvery, &c.AuditEvery, parseTime, times)
 	read(&f, "SPILLWAY_CANARY_EVERY", s.CanaryEvery, &c.CanaryEvery, parseTime, times)

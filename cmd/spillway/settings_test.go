@@ -85,6 +85,9 @@ func TestVariables(t *testing.T) {
 		{"SPILLWAY_ADMIN_ADDR", "10.0.0.1:9", func(c engine.Config) any { return c.AdminAddr }, "10.0.0.1:9"},
 		{"SPILLWAY_LONG_POLL_TIMEOUT ELECTRIC_LONG_POLL_TIMEOUT", "1500", func(c engine.Config) any { return c.LongPollTimeout }, 1500 * time.Millisecond},
 		{"SPILLWAY_SSE_TIMEOUT", "5m", func(c engine.Config) any { return c.SSETimeout }, 5 * time.Minute},
+		{"SPILLWAY_WRITE_TIMEOUT ELECTRIC_TCP_SEND_TIMEOUT", "45s", func(c engine.Config) any { return c.WriteTimeout }, 45 * time.Second},
+		{"SPILLWAY_IDLE_TIMEOUT ELECTRIC_TCP_READ_TIMEOUT", "90000", func(c engine.Config) any { return c.IdleTimeout }, 90 * time.Second},
+		{"SPILLWAY_MAX_CONNECTIONS", "500", func(c engine.Config) any { return maxConnections(c, 20000) }, 500},
 		{"SPILLWAY_CACHE_MAX_AGE ELECTRIC_CACHE_MAX_AGE", "5", func(c engine.Config) any { return c.CacheMaxAge }, 5 * time.Second},
 		{"SPILLWAY_CACHE_STALE_AGE ELECTRIC_CACHE_STALE_AGE", "6", func(c engine.Config) any { return c.CacheStaleAge }, 6 * time.Second},
 		{"SPILLWAY_DATA_DIR ELECTRIC_STORAGE_DIR", "/d", func(c engine.Config) any { return c.DataDir }, "/d"},
@@ -98,7 +101,8 @@ func TestVariables(t *testing.T) {
 		{"SPILLWAY_STALL_GRACE ELECTRIC_FLUSH_STALL_GRACE_PERIOD", "1.5min", func(c engine.Config) any { return c.StallGrace }, 90 * time.Second},
 	}
 	seen := []string{"SPILLWAY_SECRET", "ELECTRIC_SECRET", "SPILLWAY_INSECURE", "ELECTRIC_INSECURE", // below
-		"SPILLWAY_LOG_LEVEL", "ELECTRIC_LOG_LEVEL", "SPILLWAY_LOG_FORMAT", "SPILLWAY_ON_WAL_BUDGET"}
+		"SPILLWAY_LOG_LEVEL", "ELECTRIC_LOG_LEVEL", "SPILLWAY_LOG_FORMAT", "SPILLWAY_ON_WAL_BUDGET",
+		"SPILLWAY_TLS_CERT", "SPILLWAY_TLS_KEY"} // together: TestTransportSettings
 	for _, tt := range tests {
 		for _, name := range strings.Fields(tt.names) {
 			seen = append(seen, name)
@@ -306,5 +310,28 @@ func TestChaosFlag(t *testing.T) {
 	}
 	if cfg, err := configured(t, with("SPILLWAY_CHAOS", "true"), "--chaos=false"); err != nil || cfg.Chaos {
 		t.Errorf("the flag wins over the variable: %v, %v", cfg.Chaos, err)
+	}
+}
+
+func TestTransportSettings(t *testing.T) {
+	cfg, err := configured(t, with("SPILLWAY_TLS_CERT", "c.pem", "SPILLWAY_TLS_KEY", "k.pem"))
+	if err != nil || cfg.TLSCert != "c.pem" || cfg.TLSKey != "k.pem" {
+		t.Errorf("%q %q %v", cfg.TLSCert, cfg.TLSKey, err)
+	}
+	if _, err := certificate(cfg); err == nil || !strings.Contains(err.Error(), "SPILLWAY_TLS_CERT") {
+		t.Errorf("files that are not there: %v", err)
+	}
+	t.Setenv("SPILLWAY_TLS_KEY", "")
+	if _, err := configured(t, with("SPILLWAY_TLS_CERT", "c.pem")); err == nil || !strings.Contains(err.Error(), "belong together") {
+		t.Errorf("a certificate without a key: %v", err)
+	}
+	for descriptors, want := range map[int]int{0: 0, 400: 200, 1024: 768, 20000: 15000} {
+		if got := maxConnections(engine.Config{}, descriptors); got != want {
+			t.Errorf("%d descriptors: %d connections; want %d", descriptors, got, want)
+		}
+	}
+	local, err := certificate(engine.Config{LocalTLS: true, DataDir: t.TempDir()})
+	if err != nil || local == nil {
+		t.Errorf("a certificate of our own: %v", err)
 	}
 }

@@ -28,6 +28,9 @@ type Config struct {
 	// live, and serve it while they ask again. Fractions of a second are lost.
 	MaxAge   time.Duration
 	StaleAge time.Duration
+	// WriteTimeout is how long one piece of a body may take: a client that does
+	// not read is cut off, a slow one is not.
+	WriteTimeout time.Duration
 	// Version is our own, for the electric-server header.
 	Version string
 }
@@ -39,6 +42,7 @@ func Defaults() Config {
 		StreamTime:      60 * time.Second,
 		MaxAge:          60 * time.Second,
 		StaleAge:        300 * time.Second,
+		WriteTimeout:    30 * time.Second,
 		Version:         "dev",
 	}
 }

@@ -22,7 +22,8 @@
 //  6. What a client sent is never logged: it holds the secret.
 //
 // Files: api.go Config, Source, New · route.go paths, methods, panics ·
-// server.go limits of the transport · query.go the query string · params.go
+// server.go limits of the transport · listen.go
+// limit of connections · tls.go certificates · query.go the query string · params.go
 // parameters · define.go parameters → definition · errors.go every refusal ·
 // headers.go electric headers, caching, etags · cors.go · cursor.go · send.go
 // writing with deadlines · shape.go GET /v1/shape, start to end · snapshot.go

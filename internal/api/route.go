@@ -69,6 +69,7 @@ type exchange struct {
 func (s *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	x := &exchange{Handler: s, w: w, rc: http.NewResponseController(w), r: r, head: r.Method == http.MethodHead}
 	defer x.recover()
+	x.hurry()
 	if status := beyondLimits(r); status != 0 {
 		x.dismiss(status)
 		return

@@ -6,12 +6,8 @@ import (
 	"time"
 )
 
-const (
-	// writeTimeout is how long one piece of a body may take: a client that
-	// does not read is cut off, a slow one is not.
-	writeTimeout = 30 * time.Second
-	pieceBytes   = 256 << 10
-)
+// pieceBytes is how much of a body is sent under one deadline.
+const pieceBytes = 256 << 10
 
 // begin sends status line and headers. length is the body's, -1 if it is not
 // known yet.
@@ -59,12 +55,17 @@ func (x *exchange) Write(p []byte) (n int, err error) {
 	return n, err
 }
 
-// flush sends what net/http has buffered.
+// flush sends what net/http has buffered, before a pause.
 func (x *exchange) flush() {
 	x.extend()
 	// A writer that cannot flush, or a connection that is gone: the next write
 	// is where that is dealt with.
 	_ = x.rc.Flush()
+	if x.r.ProtoMajor == 2 {
+		// There the deadline ends the stream when it comes, whether anything
+		// waits to be written or not.
+		_ = x.rc.SetWriteDeadline(time.Time{})
+	}
 }
 
 // extend moves the connection's write deadline. It must precede the first write
@@ -72,5 +73,5 @@ func (x *exchange) flush() {
 func (x *exchange) extend() {
 	// Writers of tests have no deadlines; a closed connection fails at the
 	// write that follows.
-	_ = x.rc.SetWriteDeadline(time.Now().Add(writeTimeout))
+	_ = x.rc.SetWriteDeadline(time.Now().Add(x.cfg.WriteTimeout))
 }

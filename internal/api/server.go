@@ -19,24 +19,40 @@ const (
 	maxHead = maxRequestLine + maxHeaders*maxHeader
 
 	headerTimeout = 10 * time.Second
-	idleTimeout   = 60 * time.Second
+	// bodyTimeout is for a body that nobody asked for.
+	bodyTimeout = 10 * time.Second
+	// pingTimeout is how long an HTTP/2 peer may be silent, and how long it may
+	// take to answer when it is then asked whether it is there.
+	pingTimeout = 30 * time.Second
 )
 
 // Server returns an http.Server for the handler, with limits and timeouts that
-// suit it. It has no WriteTimeout on purpose: live requests and large logs take
-// as long as they take, and every single write has its own deadline.
-func Server(h http.Handler, log *slog.Logger) *http.Server {
+// suit it. idle is how long a connection may be without a request. It has no
+// WriteTimeout on purpose: live requests and large logs take as long as they
+// take, and every single write has its own deadline.
+func Server(h http.Handler, idle time.Duration, log *slog.Logger) *http.Server {
 	p := new(http.Protocols)
 	p.SetHTTP1(true)
+	p.SetHTTP2(true)
 	p.SetUnencryptedHTTP2(true)
 	return &http.Server{
 		Handler:                      h,
 		Protocols:                    p,
 		MaxHeaderBytes:               maxHead,
 		ReadHeaderTimeout:            headerTimeout,
-		IdleTimeout:                  idleTimeout,
+		IdleTimeout:                  idle,
+		HTTP2:                        &http.HTTP2Config{SendPingTimeout: pingTimeout, PingTimeout: pingTimeout},
 		DisableGeneralOptionsHandler: true,
 		ErrorLog:                     slog.NewLogLogger(log.Handler(), slog.LevelDebug),
+	}
+}
+
+// hurry gives a body that a request should not have a short time to come:
+// net/http reads the rest of it before it goes on to the next request.
+func (x *exchange) hurry() {
+	if x.r.ContentLength != 0 && x.r.Method != http.MethodPost {
+		// Writers of tests have no deadlines.
+		_ = x.rc.SetReadDeadline(time.Now().Add(bodyTimeout))
 	}
 }
 

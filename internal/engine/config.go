@@ -29,6 +29,18 @@ type Config struct {
 	// AdminAddr is where operators are served, host:port. Empty: nowhere.
 	AdminAddr string
 
+	// TLSCert and TLSKey are PEM files; with them clients are served over TLS.
+	TLSCert, TLSKey string
+	// LocalTLS: clients are served over TLS with a certificate that we make,
+	// for this machine.
+	LocalTLS bool
+	// MaxConnections is how many clients' connections may be open at once;
+	// 0: as many as the file descriptors allow.
+	MaxConnections int
+	// WriteTimeout is how long one piece of an answer may take, IdleTimeout how
+	// long a connection may be without a request.
+	WriteTimeout, IdleTimeout time.Duration
+
 	// Secret is what clients must send; Insecure lets everybody in. Exactly one
 	// of them is set.
 	Secret   string
@@ -94,6 +106,8 @@ func DefaultConfig() Config {
 		OnWALBudget:     HoldSlot,
 		LongPollTimeout: 20 * time.Second,
 		SSETimeout:      60 * time.Second,
+		WriteTimeout:    30 * time.Second,
+		IdleTimeout:     60 * time.Second,
 		ChunkBytes:      10 << 20,
 		CacheMaxAge:     60 * time.Second,
 		CacheStaleAge:   300 * time.Second,
@@ -141,6 +155,12 @@ func (c *Config) Validate() error {
 			fault("SPILLWAY_ADMIN_ADDR: %q is not a port: 0 to 65535", port)
 		}
 	}
+	if (c.TLSCert == "") != (c.TLSKey == "") {
+		fault("SPILLWAY_TLS_CERT and SPILLWAY_TLS_KEY belong together: set both or none")
+	}
+	if c.MaxConnections < 0 {
+		fault("SPILLWAY_MAX_CONNECTIONS must not be negative")
+	}
 	if c.DataDir == "" {
 		fault("SPILLWAY_DATA_DIR must not be empty")
 	}
@@ -165,6 +185,8 @@ func (c *Config) Validate() error {
 	positive("SPILLWAY_JOURNAL_BUDGET", c.JournalBudget)
 	positive("SPILLWAY_LONG_POLL_TIMEOUT", int64(c.LongPollTimeout))
 	positive("SPILLWAY_SSE_TIMEOUT", int64(c.SSETimeout))
+	positive("SPILLWAY_WRITE_TIMEOUT", int64(c.WriteTimeout))
+	positive("SPILLWAY_IDLE_TIMEOUT", int64(c.IdleTimeout))
 	positive("SPILLWAY_CHUNK_BYTES", c.ChunkBytes)
 	switch {
 	case c.OnWALBudget != HoldSlot && c.OnWALBudget != DropSlot:
