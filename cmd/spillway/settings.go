@@ -25,8 +25,8 @@ type settings struct {
 	StreamID          string `group:"Database" env:"SPILLWAY_STREAM_ID,ELECTRIC_REPLICATION_STREAM_ID" placeholder:"default" help:"Names slot spillway_slot_<id> and publication spillway_publication_<id>."`
 	ManualPublishing  string `group:"Database" kind:"bool" env:"SPILLWAY_MANUAL_PUBLISHING,ELECTRIC_MANUAL_TABLE_PUBLISHING" placeholder:"false" help:"Never change the publication or a replica identity; only check them."`
 
-	AuditEvery        string `group:"Database" kind:"time" env:"SPILLWAY_AUDIT_EVERY" placeholder:"5s" help:"How often slot and publication are looked at."`
-	CanaryEvery       string `group:"Database" kind:"time" env:"SPILLWAY_CANARY_EVERY" placeholder:"1m" help:"How often a few bytes written by Postgres prove that the stream flows; 0: never."`
+	AuditEvery  string `group:"Database" kind:"time" env:"SPILLWAY_AUDIT_EVERY" placeholder:"5s" help:"How often slot and publication are looked at."`
+	CanaryEvery string `group:"Database" kind:"time" env:"SPILLWAY_CANARY_EVERY" placeholder:"1m" help:"How often a few bytes written by Postgres prove that the stream flows; 0: never."`
 
 	Port            string `group:"HTTP" kind:"number" env:"SPILLWAY_PORT,ELECTRIC_PORT" placeholder:"3000" help:"Port for clients; 0: any free one, printed at start."`
 	ListenAddr      string `group:"HTTP" env:"SPILLWAY_LISTEN_ADDR" placeholder:"ADDR" help:"Address for clients; empty: all interfaces."`

@@ -21,17 +21,17 @@ const fullTimeout = time.Second
 // plain HTTP, and closed; with quiet set it is only closed (for TLS, where
 // nobody would understand).
 func LimitConnections(l net.Listener, most int, quiet bool) net.Listener {
-	return &limited{Listener: l, most: int64(most), quiet: quiet}
+	return &crowd{Listener: l, most: int64(most), quiet: quiet}
 }
 
-type limited struct {
+type crowd struct {
 	net.Listener
 	most  int64
 	quiet bool
 	open  atomic.Int64
 }
 
-func (l *limited) Accept() (net.Conn, error) {
+func (l *crowd) Accept() (net.Conn, error) {
 	for {
 		c, err := l.Listener.Accept()
 		if err != nil {
@@ -46,7 +46,7 @@ func (l *limited) Accept() (net.Conn, error) {
 }
 
 // turnAway does not wait: Accept is where everybody comes in.
-func (l *limited) turnAway(c net.Conn) {
+func (l *crowd) turnAway(c net.Conn) {
 	if !l.quiet && c.SetWriteDeadline(time.Now().Add(fullTimeout)) == nil {
 		// Who has left need not be told.
 		_, _ = c.Write([]byte(fullAnswer))
