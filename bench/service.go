@@ -128,6 +128,7 @@ func (w *walker) step(ctx context.Context, each func([]byte)) (upToDate bool, er
 	if err != nil {
 		return false, err
 	}
+	req.Header.Set("Accept-Encoding", "identity") // as the yardsticks
 	resp, err := http.DefaultClient.Do(req)
 	if err != nil {
 		return false, err

@@ -89,6 +89,8 @@ type Handler struct {
 	caching string    // cache-control of what is neither live nor the beginning
 	started time.Time // for etags that must differ
 
+	pages pages
+
 	stop     sync.Once
 	stopping chan struct{} // closed by Stop
 }

@@ -51,7 +51,8 @@ type page struct {
 	noData bool
 }
 
-// etag is the page's tag (http-protocol §8.3).
+// etag is the page's tag (http-protocol §8.3). That of a body in another coding
+// has the coding's name behind it: see tagIn.
 func (x *exchange) etag(req *request, p *page) string {
 	tag := `"` + string(p.handle) + ":" + req.offsetText() + ":" + p.offset
 	if p.noData {
@@ -65,7 +66,7 @@ func (x *exchange) setPage(req *request, def *shape.Def, p *page, status int) {
 	h := x.w.Header()
 	h[hHandle] = []string{string(p.handle)}
 	h[hOffset] = []string{p.offset}
-	h[hEtag] = []string{x.etag(req, p)}
+	h[hEtag] = []string{tagIn(x.enc, x.etag(req, p))}
 	h[hHasData] = []string{strconv.FormatBool(!p.noData)}
 	if p.upToDate {
 		h[hUpToDate] = []string{""}
@@ -90,12 +91,36 @@ func (x *exchange) setPage(req *request, def *shape.Def, p *page, status int) {
 // notModified answers 304 if the client already has the page.
 func (x *exchange) notModified(req *request, def *shape.Def, p *page) bool {
 	lines := x.r.Header["If-None-Match"]
-	if len(lines) == 0 || !matches(lines, x.etag(req, p)) {
+	if len(lines) == 0 {
 		return false
 	}
+	tag := x.etag(req, p)
+	e, ok := match304(lines, tag)
+	if !ok {
+		return false
+	}
+	x.enc = e // the tag of what the client has
 	x.setPage(req, def, p, http.StatusNotModified)
 	x.send(http.StatusNotModified, nil)
 	return true
+}
+
+// tagIn is a tag for a body in a coding: the bytes differ, so the tags do.
+func tagIn(e encoding, tag string) string {
+	if e == identity {
+		return tag
+	}
+	return tag[:len(tag)-1] + "+" + encodingNames[e] + `"`
+}
+
+// match304 looks for a page's tag, of whatever coding, in If-None-Match.
+func match304(lines []string, tag string) (encoding, bool) {
+	for e := range encoding(encodings) {
+		if matches(lines, tagIn(e, tag)) {
+			return e, true
+		}
+	}
+	return identity, false
 }
 
 // matches reports whether a tag is among those of If-None-Match. W/ prefixes

@@ -2,58 +2,99 @@ package api
 
 import (
 	"errors"
+	"fmt"
 	"net/http"
 	"strconv"
-	"sync"
 
 	"github.com/spillway-sync/spillway/internal/registry"
 	"github.com/spillway-sync/spillway/internal/wal"
 )
 
-// keepBuffer is the size up to which a buffer is used again, in bytes. Most
-// pages are far smaller; those of a client catching up are larger and rare.
-const keepBuffer = 4 << 20
-
-var buffers = sync.Pool{New: func() any { return new([]byte) }}
-
 // sendLog answers with the entries behind after, up to the tail or the end of
 // a chunk.
 func (v *visit) sendLog(after wal.Offset) error {
-	buf := buffers.Get().(*[]byte)
-	defer func() {
-		if cap(*buf) <= keepBuffer {
-			buffers.Put(buf)
-		}
-	}()
-	read, err := v.sh.ReadLog(after, append((*buf)[:0], '['))
-	*buf = read.Body
-	if errors.Is(err, registry.ErrRemoved) {
+	read := v.readPage
+	if v.req.live {
+		read = v.livePage
+	}
+	pg, err := read(after)
+	if err == nil {
+		err = v.gone() // a shared page may be older than that
+	}
+	if p, ok := errors.AsType[*problem](err); ok {
+		return p
+	} else if errors.Is(err, registry.ErrRemoved) {
 		return v.moved()
 	} else if err != nil {
-		v.log.Error("read a shape's log", "handle", v.sh.Handle(), "err", err)
-		// The next request gets a new shape.
-		v.src.Damaged(v.sh, err)
-		return refuse(http.StatusInternalServerError, "Unable to retrieve shape log", 0)
+		if v.r.Context().Err() != nil {
+			return err
+		}
+		return v.damaged(err)
 	}
-	p := &page{handle: v.sh.Handle(), offset: read.End.String(), upToDate: read.UpToDate}
+	p := &page{handle: v.sh.Handle(), offset: pg.end.String(), upToDate: pg.upToDate}
 	if v.notModified(v.req, v.def, p) {
 		return nil
 	}
-	body := read.Body
-	if p.upToDate {
-		lsn := read.End.Tx
-		if !v.req.live {
-			lsn = max(lsn, read.Seen)
-		}
-		if read.N > 0 {
-			body = append(body, ',')
-		}
-		body = appendUpToDate(body, lsn)
-	}
-	body = append(body, ']')
-	*buf = body
+	v.encode(pg.size())
 	v.setPage(v.req, v.def, p, http.StatusOK)
-	v.send(http.StatusOK, body)
+	if pg.body != nil {
+		v.send(http.StatusOK, pg.in(v.enc))
+		return nil
+	}
+	return v.sendPieces(pg)
+}
+
+// damaged gives up a shape whose log cannot be read: the next request gets a new
+// one.
+func (v *visit) damaged(err error) error {
+	v.log.Error("read a shape's log", "handle", v.sh.Handle(), "err", err)
+	v.src.Damaged(v.sh, err)
+	return refuse(http.StatusInternalServerError, "Unable to retrieve shape log", 0)
+}
+
+// sendPieces sends a large page out of the log. Its entries never change, so
+// they are those that were counted; if the log goes meanwhile, the body is cut.
+func (v *visit) sendPieces(pg *logPage) error {
+	length := pg.size()
+	if v.enc != identity {
+		length = -1
+	}
+	v.begin(http.StatusOK, length)
+	if v.head {
+		return nil
+	}
+	out := v.sink()
+	out.mustWrite([]byte{'['})
+	if err := v.copyEntries(out, pg); err != nil {
+		return fmt.Errorf("send the log of shape %s: %w", v.sh.Handle(), err)
+	}
+	out.mustWrite(pg.control)
+	out.finish()
+	return nil
+}
+
+func (v *visit) copyEntries(out *sink, pg *logPage) error {
+	var piece []byte
+	sent := int64(0)
+	for at := pg.after; at.Less(pg.end); {
+		piece = piece[:0]
+		next, err := v.sh.ReadEntries(at, pg.end, func(json []byte) bool {
+			if sent > 0 || len(piece) > 0 {
+				piece = append(piece, ',')
+			}
+			piece = append(piece, json...)
+			return len(piece) < pieceBytes
+		})
+		if err != nil {
+			return err
+		}
+		at = next
+		sent += int64(len(piece))
+		out.mustWrite(piece)
+	}
+	if sent != pg.entries {
+		return fmt.Errorf("%d bytes of entries; %d were counted", sent, pg.entries)
+	}
 	return nil
 }
 

@@ -61,6 +61,8 @@ type exchange struct {
 	// head: the response is a GET's without its body.
 	head bool
 	q    query
+	// enc is the coding of the body, decided before it begins.
+	enc encoding
 	// began: the status line is out.
 	began bool
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"math"
 	"net/http"
 	"time"
@@ -131,41 +132,47 @@ func (v *visit) serveChunk(k int) error {
 		}
 		return err
 	}
-	v.setPage(v.req, v.def, p, http.StatusOK)
+	length := int64(-1)
 	if closed {
-		v.begin(http.StatusOK, size+2)
-	} else {
-		v.begin(http.StatusOK, -1)
+		length = size + 2
 	}
+	v.encode(length)
+	v.setPage(v.req, v.def, p, http.StatusOK)
+	if v.enc != identity {
+		length = -1
+	}
+	v.begin(http.StatusOK, length)
 	if v.head {
 		return nil
 	}
-	v.mustWrite([]byte{'['})
-	if err := v.copyChunk(chunk); err != nil {
+	out := v.sink()
+	out.mustWrite([]byte{'['})
+	if err := v.copyChunk(out, chunk); err != nil {
 		return fmt.Errorf("send snapshot chunk %d of shape %s: %w", k, v.sh.Handle(), err)
 	}
-	v.mustWrite([]byte{']'})
+	out.mustWrite([]byte{']'})
+	out.finish()
 	return nil
 }
 
 // copyChunk copies the chunk's bytes as they come, and gives up when they do
 // not come for too long.
-func (v *visit) copyChunk(c shapelog.Chunk) error {
+func (v *visit) copyChunk(out *sink, c shapelog.Chunk) error {
 	ctx, cancel := context.WithCancel(v.r.Context())
 	defer cancel()
 	stall := time.AfterFunc(stallTimeout, cancel)
 	defer stall.Stop()
-	_, err := c.WriteTo(ctx, progress{v.exchange, stall}, v.flush)
+	_, err := c.WriteTo(ctx, progress{out, stall}, out.flush)
 	return err
 }
 
 // progress is a writer that winds a timer up with every write.
 type progress struct {
-	x     *exchange
+	w     io.Writer
 	stall *time.Timer
 }
 
 func (p progress) Write(b []byte) (int, error) {
 	p.stall.Reset(stallTimeout)
-	return p.x.Write(b)
+	return p.w.Write(b)
 }

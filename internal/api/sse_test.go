@@ -68,7 +68,7 @@ func TestStreamClientThatDoesNotRead(t *testing.T) {
 		if err := h.append(100, 50); err != nil {
 			t.Fatal(err)
 		}
-		if got := <-ended; got != writeTimeout {
+		if got := <-ended; got != insecure().WriteTimeout {
 			t.Errorf("held for %v", got)
 		}
 	})
@@ -180,7 +180,7 @@ func TestFramer(t *testing.T) {
 	const want = `data: {"a":"},{\"\\","b":[{},[]]}` + "\n\n" + `data: {"headers":{"x":["{"]}}` + "\n\n" + `data: {}` + "\n\n"
 	for cut := range len(messages) {
 		w := &limited{header: http.Header{}, most: 1000}
-		f := &framer{to: progress{&exchange{w: w, rc: http.NewResponseController(w)}, time.NewTimer(time.Hour)}}
+		f := &framer{to: progress{w, time.NewTimer(time.Hour)}}
 		for _, piece := range []string{messages[:cut], messages[cut:]} {
 			if n, err := f.Write([]byte(piece)); n != len(piece) || err != nil {
 				t.Fatal(n, err)

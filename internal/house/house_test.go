@@ -51,7 +51,7 @@ var rooms = map[string]room{
 		ours: []string{"chaos", "wal", "expr", "shape", "flush", "consume", "journal", "shapelog", "registry", "pgrepl", "pgquery", "snapshot", "ingest"},
 		libs: []string{"github.com/cockroachdb/pebble/v2/vfs"},
 	},
-	"api":   {ours: []string{"wal", "expr", "shape", "registry", "shapelog", "snapshot", "consume"}},
+	"api":   {ours: []string{"wal", "expr", "shape", "registry", "shapelog", "snapshot", "consume"}, libs: []string{"github.com/klauspost/compress"}},
 	"admin": {ours: []string{"engine", "chaos", "wal", "shape"}, libs: []string{"github.com/prometheus/client_golang"}},
 
 	// A private Postgres, for spillway dev and for tests.
