@@ -27,13 +27,7 @@
 // parameters · define.go parameters → definition · errors.go every refusal ·
 // headers.go electric headers, caching, etags · cors.go · cursor.go · send.go
 // writing with deadlines · shape.go GET /v1/shape, start to end · snapshot.go
-<<<<<<< HEAD
-// first rows · log.go the log · live.go waiting ·
-// sse.go streams of events · body.go the body of a POST · subset.go rows as they are
-// now · health.go.
-=======
-// first rows · encode.go compression · page.go pages
-// of the log, shared · log.go the log · live.go waiting ·
-// sse.go streams of events · health.go.
->>>>>>> abf17e6 (api: gzip and zstd; a page that many wait for is read and encoded once; large pages are sent out of the log)
+// first rows · encode.go compression · page.go pages of the log, shared · log.go
+// the log · live.go waiting · sse.go streams of events · body.go the body of a
+// POST · subset.go rows as they are now · health.go.
 package api

@@ -19,8 +19,6 @@ const (
 	maxHead = maxRequestLine + maxHeaders*maxHeader
 
 	headerTimeout = 10 * time.Second
-	// bodyTimeout is for a body that nobody asked for.
-	bodyTimeout = 10 * time.Second
 	// pingTimeout is how long an HTTP/2 peer may be silent, and how long it may
 	// take to answer when it is then asked whether it is there.
 	pingTimeout = 30 * time.Second
