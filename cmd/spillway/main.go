@@ -33,6 +33,7 @@ type cli struct {
 	Dev     devCmd     `cmd:"" help:"Try it: starts a private Postgres with demo data if DATABASE_URL is not set, and serves it."`
 	Status  statusCmd  `cmd:"" help:"Print how a running service is; exit code 1 if it is not active."`
 	Why     whyCmd     `cmd:"" help:"Print what happened to a shape, from its creation to its end."`
+	Verify  verifyCmd  `cmd:"" help:"Compare what clients of a running service are given with what SELECT returns."`
 	Version versionCmd `cmd:"" help:"Print the version."`
 }
 

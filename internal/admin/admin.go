@@ -40,6 +40,7 @@ func (h *Handler) Close() { h.sampler.close() }
 //
 //	/             the console, for people
 //	/shapes/{h}   what is known of one shape, for people
+//	/shapes       their definitions, as JSON: ?skip=0&limit=1000
 //	/why/{h}      what happened to one shape, as JSON
 //	/status       the state as JSON (flush-tracking §4)
 //	/metrics      the same as Prometheus metrics
@@ -58,6 +59,7 @@ func New(src Source, faults *chaos.Faults, log *slog.Logger) *Handler {
 	mux.HandleFunc("GET /status", func(w http.ResponseWriter, _ *http.Request) {
 		answer(w, log, http.StatusOK, src.Status())
 	})
+	mux.HandleFunc("GET /shapes", func(w http.ResponseWriter, r *http.Request) { answerShapes(w, r, src, log) })
 	mux.HandleFunc("GET /why/{handle}", func(w http.ResponseWriter, r *http.Request) {
 		h := shape.Handle(r.PathValue("handle"))
 		switch life, ok, err := src.Life(h); {
