@@ -45,6 +45,7 @@ type settings struct {
 
 	DataDir       string `group:"Storage" env:"SPILLWAY_DATA_DIR,ELECTRIC_STORAGE_DIR" placeholder:"./spillway-data" help:"Journal, shape logs and catalogue. It must survive restarts together with the slot."`
 	ChunkBytes    string `group:"Storage" kind:"size" env:"SPILLWAY_CHUNK_BYTES,ELECTRIC_SHAPE_CHUNK_BYTES_THRESHOLD" placeholder:"10MiB" help:"Size of one chunk of a shape's log."`
+	MaxShapes     string `group:"Storage" kind:"number" env:"SPILLWAY_MAX_SHAPES,ELECTRIC_MAX_SHAPES,ELECTRIC_EXPERIMENTAL_MAX_SHAPES" placeholder:"NUMBER" help:"Shapes at the most; a further one takes the place of the least recently used, of those that no client waits on if there are any. Unset: no limit."`
 	JournalBudget string `group:"Storage" kind:"size" env:"SPILLWAY_JOURNAL_BUDGET" placeholder:"4GiB" help:"What the journal may hold because a consumer lags."`
 	WALBudget     string `group:"Storage" kind:"size" env:"SPILLWAY_WAL_BUDGET" placeholder:"SIZE" help:"What Postgres may retain because of us; unset: no limit."`
 	OnWALBudget   string `group:"Storage" env:"SPILLWAY_ON_WAL_BUDGET" placeholder:"hold" help:"What is done before that is exceeded. hold: an alarm; drop-slot: the slot is dropped and every shape starts again."`
@@ -95,6 +96,7 @@ func (s *settings) config(k *kong.Context) (engine.Config, *slog.Logger, error) 
 	read(&f, "SPILLWAY_SSE_TIMEOUT", s.SSETimeout, &c.SSETimeout, parseTime, times)
 	read(&f, "SPILLWAY_WRITE_TIMEOUT", s.WriteTimeout, &c.WriteTimeout, parseTime, times)
 	read(&f, "SPILLWAY_IDLE_TIMEOUT", s.IdleTimeout, &c.IdleTimeout, parseTime, times)
+	read(&f, "SPILLWAY_MAX_SHAPES", s.MaxShapes, &c.MaxShapes, strconv.Atoi, "a number")
 	read(&f, "SPILLWAY_MAX_CONNECTIONS", s.MaxConnections, &c.MaxConnections, strconv.Atoi, "a number")
 	read(&f, "SPILLWAY_STALL_GRACE", s.StallGrace, &c.StallGrace, parseTime, times)
 	read(&f, "SPILLWAY_AUDIT_EVERY", s.AuditEvery, &c.AuditEvery, parseTime, times)

@@ -87,6 +87,7 @@ func TestVariables(t *testing.T) {
 		{"SPILLWAY_SSE_TIMEOUT", "5m", func(c engine.Config) any { return c.SSETimeout }, 5 * time.Minute},
 		{"SPILLWAY_WRITE_TIMEOUT ELECTRIC_TCP_SEND_TIMEOUT", "45s", func(c engine.Config) any { return c.WriteTimeout }, 45 * time.Second},
 		{"SPILLWAY_IDLE_TIMEOUT ELECTRIC_TCP_READ_TIMEOUT", "90000", func(c engine.Config) any { return c.IdleTimeout }, 90 * time.Second},
+		{"SPILLWAY_MAX_SHAPES ELECTRIC_MAX_SHAPES ELECTRIC_EXPERIMENTAL_MAX_SHAPES", "9", func(c engine.Config) any { return c.MaxShapes }, 9},
 		{"SPILLWAY_MAX_CONNECTIONS", "500", func(c engine.Config) any { return maxConnections(c, 20000) }, 500},
 		{"SPILLWAY_CACHE_MAX_AGE ELECTRIC_CACHE_MAX_AGE", "5", func(c engine.Config) any { return c.CacheMaxAge }, 5 * time.Second},
 		{"SPILLWAY_CACHE_STALE_AGE ELECTRIC_CACHE_STALE_AGE", "6", func(c engine.Config) any { return c.CacheStaleAge }, 6 * time.Second},
@@ -220,12 +221,12 @@ func TestStrangers(t *testing.T) {
 	got := strangers(k, []string{
 		"SPILLWAY_PORT=1", "ELECTRIC_PORT=1", "SPILLWAY_PG_BIN=/x", "HOME=/root", "ELECTRIC_EMPTY=",
 		"SPILLWAY_SECRETS=geheim", "ELECTRIC_LONGPOLL_TIMEOUT=1", "SPILLWAY_SOMETHING_ELSE=1",
-		"ELECTRIC_MAX_SHAPES=5", "ELECTRIC_PROMETHEUS_PORT=9", "CLEANUP_REPLICATION_SLOTS_ON_SHUTDOWN=true",
+		"ELECTRIC_OTEL_DEBUG=5", "ELECTRIC_PROMETHEUS_PORT=9", "CLEANUP_REPLICATION_SLOTS_ON_SHUTDOWN=true",
 	})
 	want := []string{
 		"CLEANUP_REPLICATION_SLOTS_ON_SHUTDOWN is not supported and does nothing",
 		"ELECTRIC_LONGPOLL_TIMEOUT is unknown and does nothing: do you mean ELECTRIC_LONG_POLL_TIMEOUT?",
-		"ELECTRIC_MAX_SHAPES is not supported and does nothing",
+		"ELECTRIC_OTEL_DEBUG is not supported and does nothing",
 		"ELECTRIC_PROMETHEUS_PORT is not supported and does nothing: /metrics is on SPILLWAY_ADMIN_ADDR",
 		"SPILLWAY_SECRETS is unknown and does nothing: do you mean SPILLWAY_SECRET?",
 		"SPILLWAY_SOMETHING_ELSE is unknown and does nothing",

@@ -162,6 +162,8 @@ type visit struct {
 }
 
 func (v *visit) serve() error {
+	v.sh.Watch()
+	defer v.sh.Unwatch()
 	if ill, is := v.sh.Illness(); is && v.sh.State() == registry.Parked {
 		return parked(ill, time.Now())
 	}

@@ -72,6 +72,9 @@ type Config struct {
 	// OnWALBudget is what is done before it would be exceeded: HoldSlot or DropSlot.
 	OnWALBudget string
 
+	// MaxShapes is how many shapes there may be at once; 0: any number.
+	MaxShapes int
+
 	// LongPollTimeout is how long a live request is held.
 	LongPollTimeout time.Duration
 	// SSETimeout is how long a stream of events is held open.
@@ -157,6 +160,9 @@ func (c *Config) Validate() error {
 	}
 	if (c.TLSCert == "") != (c.TLSKey == "") {
 		fault("SPILLWAY_TLS_CERT and SPILLWAY_TLS_KEY belong together: set both or none")
+	}
+	if c.MaxShapes < 0 {
+		fault("SPILLWAY_MAX_SHAPES must not be negative")
 	}
 	if c.MaxConnections < 0 {
 		fault("SPILLWAY_MAX_CONNECTIONS must not be negative")

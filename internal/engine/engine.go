@@ -53,6 +53,7 @@ type Engine struct {
 	registry *registry.Registry
 	db       *pgquery.DB
 	creator  *snapshot.Creator
+	door     chan struct{} // one slot: who holds it may make a shape, while MaxShapes is set
 	chaos    *chaos.Faults // nil: off
 	ward     *ward
 
@@ -117,6 +118,7 @@ func New(cfg Config, log *slog.Logger) (*Engine, error) {
 		return nil, errors.Join(&postgresError{err}, e.close())
 	}
 	e.db = db
+	e.door = make(chan struct{}, 1)
 	e.creator = snapshot.New(snapshot.Options{
 		Registry: e.registry, Log: e.shapelog, Stream: streamSwitch{e}, Database: database{e},
 		Workers: max(1, cfg.PoolSize/2), ChunkBytes: cfg.ChunkBytes, Logger: log,

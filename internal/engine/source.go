@@ -101,6 +101,9 @@ func (e *Engine) Create(ctx context.Context, def *shape.Def) (*registry.Shape, e
 	case has:
 		return nil, ErrPartitioned
 	}
+	if e.cfg.MaxShapes > 0 {
+		return e.createWithin(ctx, def)
+	}
 	return e.creator.Create(def)
 }
 

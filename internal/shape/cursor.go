@@ -32,4 +32,5 @@ const (
 	ReasonStalled    Reason = "stalled"
 	ReasonBudget     Reason = "journal_budget"
 	ReasonStorage    Reason = "storage_failed"
+	ReasonMaxShapes  Reason = "max_shapes" // others needed its place
 )
