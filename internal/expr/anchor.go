@@ -5,6 +5,10 @@ package expr
 type Anchor struct {
 	Col int    // position in the columns given to Compile
 	Key string // canonical key of the value (AppendKey)
+	// Element: the column is an array, and the key is that of a value which one
+	// of its elements must have (AppendKeys). An array column has only such
+	// anchors, every other column none.
+	Element bool
 }
 
 // Anchors returns, when the clause can only be TRUE for a row in which at least
@@ -32,7 +36,12 @@ func AppendKey(dst []byte, t Type, text []byte) ([]byte, bool) {
 // anchorsOf finds the anchors of a node; nil: none.
 func anchorsOf(n node) []Anchor {
 	switch n := n.(type) {
+	case *quantified:
+		return quantifiedAnchor(n)
 	case *operation:
+		if n.op.left == kindArray {
+			return containmentAnchors(n)
+		}
 		if n.op.compare != nil && n.op.rel == relEQ {
 			return equalityAnchor(n)
 		}

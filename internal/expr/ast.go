@@ -96,10 +96,41 @@ type (
 		name string
 		args []ast
 	}
+	// astArray is ARRAY[…], or a bracket inside of one.
+	astArray struct {
+		position
+		elems []ast
+	}
+	// astSubscript is arg[…][…].
+	astSubscript struct {
+		position
+		arg  ast
+		subs []subscript
+	}
+	// astAny is arg op ANY (array), or ALL.
+	astAny struct {
+		position
+		op     string
+		all    bool
+		l, arr ast
+	}
+	// astRow is (a, b) or ROW(…).
+	astRow struct {
+		position
+		fields []ast
+	}
 )
+
+// subscript is [low:high] or [high]. A bound that was left out is nil.
+type subscript struct {
+	low, high ast
+	slice     bool
+}
 
 // typeName is a type as written after :: or in CAST.
 type typeName struct {
 	position
 	name string // in pg_type's spelling: int4 for integer
+	// array: brackets follow, however many.
+	array bool
 }

@@ -98,13 +98,21 @@ func (c *checker) expr(a ast) (node, error) {
 	case *astParam:
 		return c.param(a)
 	case *astCall:
-		return nil, c.fail(a, "unknown or unsupported function "+arity(a.name, len(a.args)))
+		return c.arrayCall(a)
 	case *astUnary:
 		return nil, c.fail(a, `unknown unary operator "`+a.op+`"`)
 	case *astBinary:
 		return c.binary(a, a.op, a.l, a.r)
 	case *astCast:
 		return c.cast(a)
+	case *astArray:
+		return c.arrayConstructor(a, nil)
+	case *astSubscript:
+		return c.subscript(a)
+	case *astAny:
+		return c.any(a)
+	case *astRow:
+		return nil, c.fail(a, "a row can only be compared with a row, or be asked IS NULL")
 	}
 	return c.truth(a)
 }
@@ -174,6 +182,9 @@ func (c *checker) param(a *astParam) (node, error) {
 
 // binary checks an operator. at is where faults of the operator are reported.
 func (c *checker) binary(at ast, name string, left, right ast) (node, error) {
+	if lr, rr := asRow(left), asRow(right); lr != nil || rr != nil {
+		return c.rowComparison(at, name, lr, rr)
+	}
 	l, err := c.expr(left)
 	if err != nil {
 		return nil, err
@@ -187,8 +198,14 @@ func (c *checker) binary(at ast, name string, left, right ast) (node, error) {
 
 // apply chooses the operator for two checked operands and casts them.
 func (c *checker) apply(at ast, name string, l, r node) (node, error) {
+	if l.typeOf().kind == kindArray || r.typeOf().kind == kindArray {
+		return c.arrayOperator(at, name, l, r)
+	}
 	rows := operators[name]
 	if rows == nil {
+		if arrayOperators[name] != nil {
+			return nil, c.noOperator(at, l, r)
+		}
 		return nil, c.fail(at, `unknown binary operator "`+name+`"`)
 	}
 	op := selectOperator(rows, l.typeOf(), r.typeOf())
@@ -241,11 +258,14 @@ func (c *checker) coerce(n node, to typ) (node, error) {
 	case ok && from.kind == kindUnknown:
 		return c.settle(k, to, false)
 	}
-	row := castIndex[[2]kind{from.kind, to.kind}]
 	at := position(0)
 	if ok {
 		at = k.at
 	}
+	if to.kind == kindArray {
+		return c.convertArray(n, to, at)
+	}
+	row := castIndex[[2]kind{from.kind, to.kind}]
 	return c.convert(n, row, at)
 }
 
@@ -256,6 +276,10 @@ func (c *checker) settle(n *constant, to typ, written bool) (node, error) {
 		var err error
 		if v, err = readConstant(to, n.value.b); err != nil {
 			text := string(n.value.b)
+			var dims dimensionsError
+			if errors.As(err, &dims) {
+				return nil, c.fail(n.at, dims.Error())
+			}
 			if written && n.param == nil {
 				return nil, c.fail(n.at, `could not cast value "`+text+`" from text to `+to.String())
 			}
@@ -264,6 +288,9 @@ func (c *checker) settle(n *constant, to typ, written bool) (node, error) {
 	}
 	if n.param != nil {
 		n.param.fixed, n.param.t, n.param.value = true, to, v
+	}
+	if v.array != nil {
+		c.nodes += len(v.array.elems)
 	}
 	return &constant{t: to, value: v, at: n.at, param: n.param}, nil
 }
@@ -277,6 +304,10 @@ func readConstant(to typ, text []byte) (value, error) {
 			}
 		}
 		return value{}, errSyntax
+	}
+	if to.kind == kindArray {
+		a, err := parseArray(text, to.element())
+		return arrayValue(a), err
 	}
 	return to.kind.info().parse(text)
 }
@@ -300,26 +331,41 @@ func (c *checker) convert(n node, row *castRow, at ast) (node, error) {
 
 // cast checks a cast that was written.
 func (c *checker) cast(a *astCast) (node, error) {
+	k, ok := kindNamed(a.to.name)
+	if ar, isArray := a.arg.(*astArray); ok && isArray && a.to.array {
+		return c.arrayConstructor(ar, &typ{kind: k})
+	}
 	n, err := c.expr(a.arg)
 	if err != nil {
 		return nil, err
 	}
-	k, ok := kindNamed(a.to.name)
 	if !ok {
 		return nil, c.fail(a, "unsupported type "+a.to.name)
 	}
-	from, to := n.typeOf(), typ{kind: k}
+	to := typ{kind: k}
+	if a.to.array {
+		to = arrayOf(to)
+	}
+	return c.castTo(a, n, to)
+}
+
+// castTo casts a checked node as if the user had written it.
+func (c *checker) castTo(at ast, n node, to typ) (node, error) {
+	from := n.typeOf()
 	if from.same(to) {
 		return n, nil
 	}
 	if lit, ok := n.(*constant); ok && from.kind == kindUnknown {
 		return c.settle(lit, to, true)
 	}
-	row, ok := findCast(from.kind, k)
-	if !ok {
-		return nil, c.fail(a, "unknown cast from type "+from.String()+" to type "+to.String())
+	if from.kind == kindArray || to.kind == kindArray {
+		return c.arrayCast(at, n, to)
 	}
-	return c.convert(n, row, a)
+	row, ok := findCast(from.kind, to.kind)
+	if !ok {
+		return nil, c.fail(at, "unknown cast from type "+from.String()+" to type "+to.String())
+	}
+	return c.convert(n, row, at)
 }
 
 // insert adds n to a sorted list once.

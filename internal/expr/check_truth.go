@@ -53,6 +53,9 @@ func (c *checker) text(n node) (node, error) {
 }
 
 func (c *checker) nullTest(a *astNullTest) (node, error) {
+	if r := asRow(a.arg); r != nil {
+		return c.rowNull(a, r)
+	}
 	arg, err := c.expr(a.arg)
 	if err != nil {
 		return nil, err
@@ -88,6 +91,9 @@ func (c *checker) truthTest(a *astTruthTest) (node, error) {
 // distinct: with a literal NULL on one side, Postgres makes it a null test that
 // does not look into rows, for any type.
 func (c *checker) distinct(a *astDistinct) (node, error) {
+	if l, r := asRow(a.l), asRow(a.r); l != nil || r != nil {
+		return c.rowDistinct(a, l, r)
+	}
 	l, err := c.expr(a.l)
 	if err != nil {
 		return nil, err
@@ -145,6 +151,9 @@ func (c *checker) between(a *astBetween) (node, error) {
 // by one. It matters: real IN (0.1, 0.2) compares as real, real IN (0.1) as
 // double precision.
 func (c *checker) in(a *astIn) (node, error) {
+	if r := asRow(a.arg); r != nil {
+		return c.rowIn(a, r)
+	}
 	arg, err := c.expr(a.arg)
 	if err != nil {
 		return nil, err
@@ -196,9 +205,9 @@ func (c *checker) inOperands(a *astIn) (fixed []node, open []ast, err error) {
 
 // inConstants makes arg = ANY (fixed); nil without an error when they have no
 // common type.
-func (c *checker) inConstants(a *astIn, arg node, fixed []node) ([]node, error) {
+func (c *checker) inConstants(a ast, arg node, fixed []node) ([]node, error) {
 	common, ok := commonType(append([]node{arg}, fixed...))
-	if !ok || common.kind == kindOther {
+	if !ok || common.kind == kindOther || common.kind == kindArray {
 		return nil, nil
 	}
 	pairs := make([]*operation, len(fixed))

@@ -17,15 +17,21 @@ type collation struct {
 func collationOf(n node) collation {
 	switch n := n.(type) {
 	case *column:
-		if n.kind.info().collates {
+		if n.kind.info().collates || n.typeOf().elem.info().collates {
 			return collation{true, n.col.Bytewise, n.col.Deterministic, n.col.Case, n.col.Name}
 		}
 	case *constant:
-		if n.t.kind == kindName { // always C
+		if n.t.kind == kindName || n.t.elem == kindName { // always C
 			return collation{set: true, bytewise: true, deterministic: true, letters: CaseASCII}
 		}
 	case *cast:
 		return castCollation(n)
+	case *applied:
+		col := collation{deterministic: true}
+		for _, arg := range n.args {
+			col = merge(col, collationOf(arg))
+		}
+		return col
 	}
 	return collation{deterministic: true}
 }

@@ -6,6 +6,7 @@ import (
 	"flag"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"testing"
 
@@ -295,6 +296,11 @@ func (o *oracle) checkAnchors(e *expr.Expr) {
 		found := false
 		for _, a := range e.Anchors() {
 			if row[a.Col] == nil {
+				continue
+			}
+			if a.Element {
+				keys, ok := expr.AppendKeys(nil, o.cols[a.Col].Type, row[a.Col])
+				found = found || !ok || slices.Contains(keys, a.Key)
 				continue
 			}
 			key, ok := expr.AppendKey(nil, o.cols[a.Col].Type, row[a.Col])

@@ -66,6 +66,10 @@ func compileBool(n node) boolFn {
 		}
 	case *distinct:
 		return compileDistinct(n)
+	case *quantified:
+		return compileQuantified(n)
+	case *rowOrder:
+		return compileRowOrder(n)
 	}
 	arg := compileValue(n)
 	return func(row wal.Tuple) (tri, error) {
@@ -87,6 +91,8 @@ func compileValue(n node) valueFn {
 		return func(wal.Tuple) (value, error) { return v, nil }
 	case *cast:
 		return compileCast(n)
+	case *applied:
+		return compileApplied(n)
 	}
 	f := compileBool(n)
 	return func(row wal.Tuple) (value, error) {
@@ -101,6 +107,9 @@ func compileValue(n node) valueFn {
 func compileColumn(n *column) valueFn {
 	pos, k, name := n.pos, n.kind, n.col.Name
 	load := k.info().load
+	if k == kindArray {
+		load = loadArray(n.typeOf().element())
+	}
 	return func(row wal.Tuple) (value, error) {
 		if pos >= len(row) {
 			return value{}, errShortRow

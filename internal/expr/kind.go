@@ -22,6 +22,7 @@ const (
 	kindTimestamptz
 	kindEnum  // of any enum type
 	kindOther // anything else: only IS NULL
+	kindArray // of a kind that we know; typ says of which
 	nKinds
 )
 
@@ -74,6 +75,7 @@ var kinds = [nKinds]kindInfo{
 		parse: parseTimestamptz, load: parseTimestamptz, text: textTimestamptz, key: keyInt},
 	kindEnum:  {name: "enum", category: 'E', parse: parseText, key: keyText},
 	kindOther: {name: "other", category: 'U'},
+	kindArray: {name: "array", category: 'A'},
 }
 
 func (k kind) info() *kindInfo { return &kinds[k] }
@@ -81,6 +83,8 @@ func (k kind) info() *kindInfo { return &kinds[k] }
 // kindOf is what the language sees in a column's type.
 func kindOf(t *Type) kind {
 	switch {
+	case t.Array && elementOf(t) != kindOther:
+		return kindArray
 	case t.Array || t.Row:
 		return kindOther
 	case t.Enum != nil:
@@ -115,7 +119,8 @@ func kindNamed(name string) (kind, bool) {
 // typ is the type of a node.
 type typ struct {
 	kind kind
-	decl *Type // the column's type, for kindEnum and kindOther
+	decl *Type // the column's type, for kindEnum and kindOther; the element's, for an array of enums
+	elem kind  // of an array
 }
 
 func (t typ) String() string {
@@ -124,13 +129,15 @@ func (t typ) String() string {
 		return "enum " + t.decl.Name
 	case kindOther:
 		return t.decl.Name
+	case kindArray:
+		return t.element().String() + "[]"
 	}
 	return t.kind.info().name
 }
 
 // same reports whether both are one type.
 func (t typ) same(u typ) bool {
-	return t.kind == u.kind && (t.decl == nil || u.decl == nil || t.decl.OID == u.decl.OID)
+	return t.kind == u.kind && t.elem == u.elem && (t.decl == nil || u.decl == nil || t.decl.OID == u.decl.OID)
 }
 
 // value is a value of any kind. What is set depends on the kind:
@@ -140,6 +147,7 @@ func (t typ) same(u typ) bool {
 //	float4 float8  f (a float4 already widened)
 //	date           n: days since 2000-01-01
 //	timestamp(tz)  n: microseconds since 2000-01-01 00:00 UTC
+//	array          array
 //	others         b
 //
 // b is also the output text of the other kinds where it was at hand; else nil.
@@ -148,9 +156,19 @@ type value struct {
 	n    int64
 	f    float64
 	b    []byte
+	// array is the value of an array.
+	array *array
 }
 
-// outputText is what the type's output function writes.
+// output is what the type's output function writes.
+func (t typ) output(v value) []byte {
+	if t.kind == kindArray {
+		return arrayText(v.array, t.elem)
+	}
+	return outputText(t.kind, v)
+}
+
+// outputText is output for a type that is not an array.
 func outputText(k kind, v value) []byte {
 	if v.b != nil {
 		return v.b

@@ -85,6 +85,9 @@ func (n *column) typeOf() typ {
 	if n.kind == kindEnum || n.kind == kindOther {
 		t.decl = &n.col.Type
 	}
+	if n.kind == kindArray {
+		t.elem = elementOf(&n.col.Type)
+	}
 	return t
 }
 func (n *constant) typeOf() typ  { return n.t }

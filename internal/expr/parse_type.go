@@ -73,7 +73,7 @@ var keywordTypes = map[string]string{
 // that it is none.
 func (p *parser) keywordType() typeName {
 	t := p.advance()
-	name := typeName{position(t.pos), keywordTypes[t.text]}
+	name := typeName{position: position(t.pos), name: keywordTypes[t.text]}
 	switch t.text {
 	case "double":
 		if !p.acceptWord("precision") {
@@ -139,7 +139,8 @@ func (p *parser) typeName() typeName {
 	return p.typeSuffix(name)
 }
 
-// typeSuffix refuses modifiers and array brackets.
+// typeSuffix reads array brackets, whose number and sizes mean nothing to
+// Postgres, and refuses modifiers.
 func (p *parser) typeSuffix(name typeName) typeName {
 	t := p.peek()
 	switch {
@@ -147,7 +148,8 @@ func (p *parser) typeSuffix(name typeName) typeName {
 	case t.is("("), strings.HasSuffix(name.name, "(1)"):
 		p.refuse(int(name.position), "type modifiers are not supported")
 	case t.is("["), t.word("array"):
-		p.refuse(int(name.position), "unsupported type "+name.name+"[]")
+		name.array = true
+		p.brackets()
 	}
 	return name
 }

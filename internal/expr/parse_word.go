@@ -49,8 +49,9 @@ func (p *parser) pattern(left ast, pos position, word string, not bool) ast {
 	if not {
 		op = "!" + op
 	}
-	if t := p.peek(); t.word("any") || t.word("all") || t.word("some") {
-		p.refuse(t.pos, "ANY and ALL are not supported yet")
+	if any := p.anyOf(left, pos, op); any != nil || p.err != nil {
+		p.notAgain(precPattern, precPattern, false)
+		return any
 	}
 	right := p.expr(precPattern+1, false)
 	if p.err == nil && p.peek().word("escape") {
@@ -136,8 +137,10 @@ func (p *parser) parentheses() ast {
 		return nil
 	}
 	inner := p.expr(0, false)
-	if p.err == nil && p.peek().is(",") {
-		p.refuse(t.pos, "Could not select an operator overload")
+	if p.accept(",") {
+		fields := append([]ast{inner}, p.list()...)
+		p.expect(")")
+		return &astRow{position(t.pos), fields}
 	}
 	p.expect(")")
 	return inner
@@ -155,6 +158,12 @@ func (p *parser) wordPrimary(t token) ast {
 		return &astNull{pos}
 	case "cast":
 		return p.cast(pos)
+	case "array":
+		return p.array(pos)
+	case "row":
+		if p.peekAt(1).is("(") {
+			return p.row(pos)
+		}
 	}
 	if reason := refusedWord(t.text, p.peekAt(1)); reason != "" {
 		p.refuse(t.pos, reason)
@@ -180,8 +189,6 @@ func refusedWord(word string, next token) string {
 	case "current_date", "current_time", "current_timestamp", "localtime", "localtimestamp", "current_role",
 		"current_user", "session_user", "system_user", "user", "current_catalog", "current_schema":
 		return "SQLValueFunction is not supported in this context"
-	case "array":
-		return "arrays are not supported yet"
 	}
 	if !next.is("(") {
 		return ""
@@ -189,16 +196,12 @@ func refusedWord(word string, next token) string {
 	switch word {
 	case "exists":
 		return "only `value IN (SELECT ...)` sublinks are supported right now"
-	case "any", "all", "some":
-		return "ANY and ALL are not supported yet"
 	case "coalesce":
 		return "CoalesceExpr is not supported in this context"
 	case "greatest", "least":
 		return "MinMaxExpr is not supported in this context"
 	case "nullif":
 		return `expression "=" of :AEXPR_NULLIF is not currently supported`
-	case "row":
-		return "Could not select an operator overload"
 	case "grouping":
 		return "GroupingFunc is not supported in this context"
 	case "extract", "overlay", "position", "substring", "treat", "trim", "normalize":
@@ -231,7 +234,7 @@ func (p *parser) name() ast {
 		return p.call(pos, parts)
 	case t.kind == tokString && len(parts) > 1:
 		p.advance()
-		to := typeName{pos, p.qualifiedType(pos, parts)}
+		to := typeName{position: pos, name: p.qualifiedType(pos, parts)}
 		return &astCast{pos, &astString{position(t.pos), t.text}, to}
 	case first.class == typeFuncName:
 		p.unexpected()

@@ -285,6 +285,10 @@ func (p *parser) infix(left ast, prec int, bound bool) ast {
 	t := p.advance()
 	pos := position(t.pos)
 	if t.kind == tokOp {
+		if any := p.anyOf(left, pos, t.text); any != nil || p.err != nil {
+			p.notAgain(prec, precCompare, bound)
+			return any
+		}
 		// Comparisons are not associative, the other operators are to the left.
 		right := p.expr(prec+1, bound)
 		p.notAgain(prec, precCompare, bound)
@@ -304,7 +308,7 @@ func (p *parser) infix(left ast, prec int, bound bool) ast {
 		to := p.typeName()
 		return &astCast{pos, left, to}
 	case "[":
-		p.refuse(t.pos, "array subscripts are not supported yet")
+		return p.subscripts(left, t)
 	case "operator":
 		p.refuse(t.pos, "OPERATOR() is not supported in this context")
 	case "at":

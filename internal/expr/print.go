@@ -26,6 +26,12 @@ func (p printer) node(n node) {
 	case *cast:
 		p.node(n.arg)
 		p.WriteString("::" + n.row.to.info().name)
+	case *quantified:
+		p.quantified(n)
+	case *rowOrder:
+		p.rowOrder(n)
+	case *applied:
+		n.sql(p, n.args)
 	case *operation:
 		p.infix(n.l, operatorSQL(n.op.name), n.r)
 	case *inList:
@@ -130,11 +136,12 @@ func (p printer) in(n *inList) {
 // saying, and saying it would need its schema.
 func (p printer) constant(n *constant) {
 	switch k := n.t.kind; {
-	case k == kindEnum && n.value.null:
-		p.WriteString("NULL")
-		return
-	case k == kindEnum:
-		p.literal(string(n.value.b))
+	case n.t.elem == kindEnum || k == kindEnum:
+		if n.value.null {
+			p.WriteString("NULL")
+			return
+		}
+		p.literal(string(n.t.output(n.value)))
 		return
 	case n.value.null:
 		p.WriteString("NULL")
@@ -142,9 +149,9 @@ func (p printer) constant(n *constant) {
 		p.WriteString([...]string{"false", "true"}[n.value.n])
 		return
 	default:
-		p.literal(string(outputText(k, n.value)))
+		p.literal(string(n.t.output(n.value)))
 	}
-	p.WriteString("::" + n.t.kind.info().name)
+	p.WriteString("::" + n.t.String())
 }
 
 func (p printer) ident(name string) {

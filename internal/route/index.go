@@ -12,6 +12,7 @@ type Index struct {
 	parents map[uint32][]uint32 // leaf → the partitioned tables above it
 	stamp   uint64              // of the present change, see entry.seen
 	key     []byte
+	keys    []string
 }
 
 // New returns an empty index.

@@ -52,13 +52,33 @@ func (x *Index) find(t *table, c *column, row wal.Tuple, ch *wal.Change, dst []s
 	if row[c.at] == nil {
 		return dst // NULL equals nothing
 	}
+	if c.typ.Array {
+		return x.findElements(t, c, row[c.at], ch, dst)
+	}
 	key, ok := expr.AppendKey(x.key[:0], c.typ, row[c.at])
 	if !ok {
 		return x.everyOf(c, dst)
 	}
 	x.key = key
-	b, ok := c.keys[string(key)]
+	return x.tryBucket(t, c.keys[string(key)], ch, dst)
+}
+
+// findElements looks up the shapes that want one of an array's elements.
+func (x *Index) findElements(t *table, c *column, text []byte, ch *wal.Change, dst []shape.ID) []shape.ID {
+	keys, ok := expr.AppendKeys(x.keys[:0], c.typ, text)
 	if !ok {
+		return x.everyOf(c, dst)
+	}
+	x.keys = keys
+	for _, key := range keys {
+		dst = x.tryBucket(t, c.keys[key], ch, dst)
+	}
+	return dst
+}
+
+// tryBucket tries the shapes of one key; the bucket may be of none.
+func (x *Index) tryBucket(t *table, b bucket, ch *wal.Change, dst []shape.ID) []shape.ID {
+	if b.first.e == nil {
 		return dst
 	}
 	dst = x.try(t, b.first.e, ch, dst)

@@ -1,0 +1,98 @@
+package expr
+
+import (
+	"fmt"
+
+	"github.com/spillway-sync/spillway/internal/wal"
+)
+
+// applied is a computation over any number of operands whose result may be of
+// any type: constructors, subscripts, functions and casts of arrays.
+type applied struct {
+	t    typ
+	args []node
+	// lax: apply takes NULLs too. Else a NULL operand gives NULL.
+	lax   bool
+	apply func(args []value) (value, error)
+	sql   func(p printer, args []node)
+}
+
+func (n *applied) typeOf() typ      { return n.t }
+func (n *applied) operands() []node { return n.args }
+
+func compileApplied(n *applied) valueFn {
+	args := make([]valueFn, len(n.args))
+	for i, a := range n.args {
+		args[i] = compileValue(a)
+	}
+	apply, lax, name := n.apply, n.lax, n.t.String()
+	return func(row wal.Tuple) (value, error) {
+		vals := make([]value, len(args))
+		null := false
+		for i, f := range args {
+			v, err := f(row)
+			if err != nil {
+				return value{}, err
+			}
+			vals[i], null = v, null || v.null
+		}
+		if null && !lax {
+			return value{null: true}, nil
+		}
+		v, err := apply(vals)
+		if err != nil {
+			return value{}, fmt.Errorf("compute %s: %w", name, err)
+		}
+		return v, nil
+	}
+}
+
+// computed makes the node, or the constant if all operands are constant.
+func (c *checker) computed(at ast, n *applied) (node, error) {
+	for _, a := range n.args {
+		if _, ok := a.(*constant); !ok {
+			return n, nil
+		}
+	}
+	v, err := compileApplied(n)(nil)
+	if err != nil {
+		return nil, c.fail(at, "Failed to apply function to constant arguments")
+	}
+	if v.array != nil {
+		c.nodes += len(v.array.elems)
+	}
+	return &constant{t: n.t, value: v, at: position(at.at())}, nil
+}
+
+func loadArray(element typ) func(text []byte) (value, error) {
+	return func(text []byte) (value, error) {
+		a, err := parseArray(text, element)
+		return arrayValue(a), err
+	}
+}
+
+// sqlCall prints a function call.
+func sqlCall(name string) func(p printer, args []node) {
+	return func(p printer, args []node) {
+		p.WriteString(name + "(")
+		p.list(args)
+		p.WriteByte(')')
+	}
+}
+
+func (p printer) list(args []node) {
+	for i, a := range args {
+		if i > 0 {
+			p.WriteString(", ")
+		}
+		p.node(a)
+	}
+}
+
+// sqlCast prints a cast.
+func sqlCast(to typ) func(p printer, args []node) {
+	return func(p printer, args []node) {
+		p.node(args[0])
+		p.WriteString("::" + to.String())
+	}
+}
