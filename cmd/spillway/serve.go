@@ -60,6 +60,7 @@ func serve(ctx context.Context, cfg engine.Config, log *slog.Logger, started fun
 	}
 	front := newFront(api.New(api.Config{
 		Secret: cfg.Secret, Insecure: cfg.Insecure, LongPollTimeout: cfg.LongPollTimeout, StreamTime: cfg.SSETimeout,
+		AllowDeletion: cfg.AllowDeletion, MaxInitial: cfg.Concurrency.Initial, MaxExisting: cfg.Concurrency.Existing,
 		MaxAge: cfg.CacheMaxAge, StaleAge: cfg.CacheStaleAge, WriteTimeout: cfg.WriteTimeout, Version: version(),
 	}, source{e}, log), console, cfg.IdleTimeout, pair, log)
 	front.serve(clients, operators)

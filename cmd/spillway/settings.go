@@ -28,20 +28,22 @@ type settings struct {
 	AuditEvery  string `group:"Database" kind:"time" env:"SPILLWAY_AUDIT_EVERY" placeholder:"5s" help:"How often slot and publication are looked at."`
 	CanaryEvery string `group:"Database" kind:"time" env:"SPILLWAY_CANARY_EVERY" placeholder:"1m" help:"How often a few bytes written by Postgres prove that the stream flows; 0: never."`
 
-	Port            string `group:"HTTP" kind:"number" env:"SPILLWAY_PORT,ELECTRIC_PORT" placeholder:"3000" help:"Port for clients; 0: any free one, printed at start."`
-	ListenAddr      string `group:"HTTP" env:"SPILLWAY_LISTEN_ADDR" placeholder:"ADDR" help:"Address for clients; empty: all interfaces."`
-	AdminAddr       string `group:"HTTP" env:"SPILLWAY_ADMIN_ADDR" placeholder:"127.0.0.1:3001" help:"host:port for operators: status, metrics, profiles."`
-	Secret          string `group:"HTTP" kind:"secret" env:"SPILLWAY_SECRET,ELECTRIC_SECRET" placeholder:"TEXT" help:"What clients must send as ?secret=."`
-	Insecure        string `group:"HTTP" kind:"bool" env:"SPILLWAY_INSECURE,ELECTRIC_INSECURE" placeholder:"false" help:"true: serve everybody. Exactly one of secret and insecure must be set."`
-	LongPollTimeout string `group:"HTTP" kind:"time" env:"SPILLWAY_LONG_POLL_TIMEOUT,ELECTRIC_LONG_POLL_TIMEOUT" placeholder:"20s" help:"How long a live request is held. A bare number is milliseconds."`
-	SSETimeout      string `group:"HTTP" kind:"time" env:"SPILLWAY_SSE_TIMEOUT" placeholder:"60s" help:"How long a stream of events is held open."`
-	WriteTimeout    string `group:"HTTP" kind:"time" env:"SPILLWAY_WRITE_TIMEOUT,ELECTRIC_TCP_SEND_TIMEOUT" placeholder:"30s" help:"How long a client may leave a piece of its answer unread before it is cut off. A bare number is milliseconds."`
-	IdleTimeout     string `group:"HTTP" kind:"time" env:"SPILLWAY_IDLE_TIMEOUT,ELECTRIC_TCP_READ_TIMEOUT" placeholder:"60s" help:"How long a connection may be without a request. Longer than a proxy in front keeps its own. A bare number is milliseconds."`
-	MaxConnections  string `group:"HTTP" kind:"number" env:"SPILLWAY_MAX_CONNECTIONS" placeholder:"NUMBER" help:"Clients' connections open at once; unset: three quarters of the file descriptors."`
-	TLSCert         string `group:"HTTP" env:"SPILLWAY_TLS_CERT" placeholder:"FILE" help:"PEM file with the certificate and its chain: clients are then served over TLS. Read again when it changes."`
-	TLSKey          string `group:"HTTP" env:"SPILLWAY_TLS_KEY" placeholder:"FILE" help:"PEM file with the certificate's key."`
-	CacheMaxAge     string `group:"HTTP" kind:"seconds" env:"SPILLWAY_CACHE_MAX_AGE,ELECTRIC_CACHE_MAX_AGE" placeholder:"60" help:"max-age of answers that are not live, in seconds."`
-	CacheStaleAge   string `group:"HTTP" kind:"seconds" env:"SPILLWAY_CACHE_STALE_AGE,ELECTRIC_CACHE_STALE_AGE" placeholder:"300" help:"stale-while-revalidate of the same, in seconds."`
+	Port                  string `group:"HTTP" kind:"number" env:"SPILLWAY_PORT,ELECTRIC_PORT" placeholder:"3000" help:"Port for clients; 0: any free one, printed at start."`
+	ListenAddr            string `group:"HTTP" env:"SPILLWAY_LISTEN_ADDR" placeholder:"ADDR" help:"Address for clients; empty: all interfaces."`
+	AdminAddr             string `group:"HTTP" env:"SPILLWAY_ADMIN_ADDR" placeholder:"127.0.0.1:3001" help:"host:port for operators: status, metrics, profiles."`
+	Secret                string `group:"HTTP" kind:"secret" env:"SPILLWAY_SECRET,ELECTRIC_SECRET" placeholder:"TEXT" help:"What clients must send as ?secret=."`
+	Insecure              string `group:"HTTP" kind:"bool" env:"SPILLWAY_INSECURE,ELECTRIC_INSECURE" placeholder:"false" help:"true: serve everybody. Exactly one of secret and insecure must be set."`
+	LongPollTimeout       string `group:"HTTP" kind:"time" env:"SPILLWAY_LONG_POLL_TIMEOUT,ELECTRIC_LONG_POLL_TIMEOUT" placeholder:"20s" help:"How long a live request is held. A bare number is milliseconds."`
+	SSETimeout            string `group:"HTTP" kind:"time" env:"SPILLWAY_SSE_TIMEOUT" placeholder:"60s" help:"How long a stream of events is held open."`
+	WriteTimeout          string `group:"HTTP" kind:"time" env:"SPILLWAY_WRITE_TIMEOUT,ELECTRIC_TCP_SEND_TIMEOUT" placeholder:"30s" help:"How long a client may leave a piece of its answer unread before it is cut off. A bare number is milliseconds."`
+	IdleTimeout           string `group:"HTTP" kind:"time" env:"SPILLWAY_IDLE_TIMEOUT,ELECTRIC_TCP_READ_TIMEOUT" placeholder:"60s" help:"How long a connection may be without a request. Longer than a proxy in front keeps its own. A bare number is milliseconds."`
+	MaxConnections        string `group:"HTTP" kind:"number" env:"SPILLWAY_MAX_CONNECTIONS" placeholder:"NUMBER" help:"Clients' connections open at once; unset: three quarters of the file descriptors."`
+	TLSCert               string `group:"HTTP" env:"SPILLWAY_TLS_CERT" placeholder:"FILE" help:"PEM file with the certificate and its chain: clients are then served over TLS. Read again when it changes."`
+	TLSKey                string `group:"HTTP" env:"SPILLWAY_TLS_KEY" placeholder:"FILE" help:"PEM file with the certificate's key."`
+	CacheMaxAge           string `group:"HTTP" kind:"seconds" env:"SPILLWAY_CACHE_MAX_AGE,ELECTRIC_CACHE_MAX_AGE" placeholder:"60" help:"max-age of answers that are not live, in seconds."`
+	CacheStaleAge         string `group:"HTTP" kind:"seconds" env:"SPILLWAY_CACHE_STALE_AGE,ELECTRIC_CACHE_STALE_AGE" placeholder:"300" help:"stale-while-revalidate of the same, in seconds."`
+	MaxConcurrentRequests string `group:"HTTP" kind:"limits" env:"SPILLWAY_MAX_CONCURRENT_REQUESTS,ELECTRIC_MAX_CONCURRENT_REQUESTS" placeholder:"JSON" help:"Requests at work at the most: initial, that a shape may have to be made for, and existing. Unset: {\"initial\":300,\"existing\":10000}."`
+	AllowShapeDeletion    string `group:"HTTP" kind:"bool" env:"SPILLWAY_ALLOW_SHAPE_DELETION,ELECTRIC_ENABLE_INTEGRATION_TESTING,ELECTRIC_ALLOW_SHAPE_DELETION" placeholder:"false" help:"Let clients remove shapes (DELETE /v1/shape)."`
 
 	DataDir       string `group:"Storage" env:"SPILLWAY_DATA_DIR,ELECTRIC_STORAGE_DIR" placeholder:"./spillway-data" help:"Journal, shape logs and catalogue. It must survive restarts together with the slot."`
 	ChunkBytes    string `group:"Storage" kind:"size" env:"SPILLWAY_CHUNK_BYTES,ELECTRIC_SHAPE_CHUNK_BYTES_THRESHOLD" placeholder:"10MiB" help:"Size of one chunk of a shape's log."`
@@ -98,6 +100,8 @@ func (s *settings) config(k *kong.Context) (engine.Config, *slog.Logger, error) 
 	read(&f, "SPILLWAY_IDLE_TIMEOUT", s.IdleTimeout, &c.IdleTimeout, parseTime, times)
 	read(&f, "SPILLWAY_MAX_SHAPES", s.MaxShapes, &c.MaxShapes, strconv.Atoi, "a number")
 	read(&f, "SPILLWAY_MAX_CONNECTIONS", s.MaxConnections, &c.MaxConnections, strconv.Atoi, "a number")
+	read(&f, "SPILLWAY_ALLOW_SHAPE_DELETION", s.AllowShapeDeletion, &c.AllowDeletion, parseBool, "true or false")
+	read(&f, "SPILLWAY_MAX_CONCURRENT_REQUESTS", s.MaxConcurrentRequests, &c.Concurrency, parseConcurrency, `JSON such as {"initial":300,"existing":10000}`)
 	read(&f, "SPILLWAY_STALL_GRACE", s.StallGrace, &c.StallGrace, parseTime, times)
 	read(&f, "SPILLWAY_AUDIT_EVERY", s.AuditEvery, &c.AuditEvery, parseTime, times)
 	read(&f, "SPILLWAY_CANARY_EVERY", s.CanaryEvery, &c.CanaryEvery, parseTime, times)

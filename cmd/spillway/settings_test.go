@@ -89,6 +89,8 @@ func TestVariables(t *testing.T) {
 		{"SPILLWAY_IDLE_TIMEOUT ELECTRIC_TCP_READ_TIMEOUT", "90000", func(c engine.Config) any { return c.IdleTimeout }, 90 * time.Second},
 		{"SPILLWAY_MAX_SHAPES ELECTRIC_MAX_SHAPES ELECTRIC_EXPERIMENTAL_MAX_SHAPES", "9", func(c engine.Config) any { return c.MaxShapes }, 9},
 		{"SPILLWAY_MAX_CONNECTIONS", "500", func(c engine.Config) any { return maxConnections(c, 20000) }, 500},
+		{"SPILLWAY_ALLOW_SHAPE_DELETION ELECTRIC_ENABLE_INTEGRATION_TESTING ELECTRIC_ALLOW_SHAPE_DELETION", "true", func(c engine.Config) any { return c.AllowDeletion }, true},
+		{"SPILLWAY_MAX_CONCURRENT_REQUESTS ELECTRIC_MAX_CONCURRENT_REQUESTS", `{"initial":5}`, func(c engine.Config) any { return c.Concurrency }, engine.Concurrency{Initial: 5, Existing: 10_000}},
 		{"SPILLWAY_CACHE_MAX_AGE ELECTRIC_CACHE_MAX_AGE", "5", func(c engine.Config) any { return c.CacheMaxAge }, 5 * time.Second},
 		{"SPILLWAY_CACHE_STALE_AGE ELECTRIC_CACHE_STALE_AGE", "6", func(c engine.Config) any { return c.CacheStaleAge }, 6 * time.Second},
 		{"SPILLWAY_DATA_DIR ELECTRIC_STORAGE_DIR", "/d", func(c engine.Config) any { return c.DataDir }, "/d"},

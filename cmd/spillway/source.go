@@ -31,6 +31,8 @@ func (s source) Subset(ctx context.Context, sub *shape.Subset, onStart func(wal.
 	return translate(s.Engine.Subset(ctx, sub, onStart, onRow))
 }
 
+func (s source) Active(ctx context.Context) error { return translate(s.Engine.Active(ctx)) }
+
 func (s source) Ready(ctx context.Context) error { return translate(s.Engine.Ready(ctx)) }
 
 func translate(err error) error {

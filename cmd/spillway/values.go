@@ -1,6 +1,7 @@
 package main
 
 import (
+	"encoding/json"
 	"errors"
 	"log/slog"
 	"net/url"
@@ -9,6 +10,8 @@ import (
 	"time"
 
 	"github.com/alecthomas/kong"
+
+	"github.com/spillway-sync/spillway/internal/engine"
 )
 
 // toggle is the text of a setting whose flag may stand alone: --chaos is
@@ -96,6 +99,21 @@ func parseSize(s string) (int64, error) {
 	return int64(n * factor), nil
 }
 
+// parseConcurrency reads {"initial":300,"existing":10000}; what is left out has
+// its default.
+func parseConcurrency(s string) (engine.Concurrency, error) {
+	c := engine.DefaultConfig().Concurrency
+	d := json.NewDecoder(strings.NewReader(s))
+	d.DisallowUnknownFields()
+	if err := d.Decode(&c); err != nil {
+		return c, err
+	}
+	if d.More() {
+		return c, errors.New("more than one object")
+	}
+	return c, nil
+}
+
 func parseLevel(s string) (slog.Level, error) {
 	switch strings.ToLower(s) {
 	case "error":
@@ -127,6 +145,8 @@ func same(kind, a, b string) bool {
 		return equal(a, b, parseSeconds)
 	case "size":
 		return equal(a, b, parseSize)
+	case "limits":
+		return equal(a, b, parseConcurrency)
 	case "level":
 		return equal(a, b, parseLevel)
 	}

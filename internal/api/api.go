@@ -31,6 +31,11 @@ type Config struct {
 	// WriteTimeout is how long one piece of a body may take: a client that does
 	// not read is cut off, a slow one is not.
 	WriteTimeout time.Duration
+	// AllowDeletion lets clients remove shapes.
+	AllowDeletion bool
+	// MaxInitial and MaxExisting are how many requests may be at work that a
+	// shape may have to be made for, and of all others; 0: no limit.
+	MaxInitial, MaxExisting int
 	// Version is our own, for the electric-server header.
 	Version string
 }
@@ -43,6 +48,8 @@ func Defaults() Config {
 		MaxAge:          60 * time.Second,
 		StaleAge:        300 * time.Second,
 		WriteTimeout:    30 * time.Second,
+		MaxInitial:      300,
+		MaxExisting:     10_000,
 		Version:         "dev",
 	}
 }
@@ -71,6 +78,11 @@ type Source interface {
 	// Ready waits until shapes can be served, or returns a *NotReady when ctx
 	// ends before. It returns nil at once, whatever ctx, if they can.
 	Ready(ctx context.Context) error
+	// Active is Ready for what takes the database too: shapes can be made and
+	// removed.
+	Active(ctx context.Context) error
+	// Delete removes a shape because a client wants it. It may go on behind.
+	Delete(sp *registry.Shape)
 	// Health is "active", "waiting" or "starting".
 	Health() string
 }
@@ -89,7 +101,8 @@ type Handler struct {
 	caching string    // cache-control of what is neither live nor the beginning
 	started time.Time // for etags that must differ
 
-	pages pages
+	pages             pages
+	initial, existing tally
 
 	stop     sync.Once
 	stopping chan struct{} // closed by Stop
@@ -106,6 +119,8 @@ func New(cfg Config, src Source, log *slog.Logger) *Handler {
 		version:  "ElectricSQL/" + electricVersion + " (Spillway " + cfg.Version + ")",
 		caching:  "public, max-age=" + seconds(cfg.MaxAge) + ", stale-while-revalidate=" + seconds(cfg.StaleAge),
 		started:  time.Now(),
+		initial:  tally{most: int64(cfg.MaxInitial), name: "initial"},
+		existing: tally{most: int64(cfg.MaxExisting), name: "existing"},
 		stopping: make(chan struct{}),
 	}
 }

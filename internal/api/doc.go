@@ -28,6 +28,7 @@
 // headers.go electric headers, caching, etags · cors.go · cursor.go · send.go
 // writing with deadlines · shape.go GET /v1/shape, start to end · snapshot.go
 // first rows · encode.go compression · page.go pages of the log, shared · log.go
-// the log · live.go waiting · sse.go streams of events · body.go the body of a
-// POST · subset.go rows as they are now · health.go.
+// the log · live.go waiting · admission.go how many at once · delete.go DELETE ·
+// sse.go streams of events · body.go the body of a POST · subset.go rows as they
+// are now · health.go.
 package api

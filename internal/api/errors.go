@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"fmt"
+	"math/rand/v2"
 	"net/http"
 	"time"
 
@@ -39,6 +41,7 @@ type problem struct {
 	retryAfter int          // seconds; 0: no such header
 	known      bool         // electric-internal-known-error
 	handle     shape.Handle // of a 409: the log to use instead, if there is one
+	overload   bool         // surrogate-control whatever the method
 	plain      bool         // the framework-like defaults: no content type, no CORS
 }
 
@@ -183,6 +186,29 @@ func badBody(status int, text, details string) *problem {
 }
 
 const unexpected = "Unexpected error while creating snapshot"
+
+// overloaded refuses a request before it costs anything.
+func overloaded(kind string, limit int64) *problem {
+	return &problem{
+		status: http.StatusServiceUnavailable,
+		body: encode(struct {
+			Code    string `json:"code"`
+			Message string `json:"message"`
+		}{
+			"concurrent_request_limit_exceeded",
+			fmt.Sprintf("Concurrent %s request limit exceeded (limit: %d), please retry", kind, limit),
+		}),
+		retryAfter: 6 + rand.IntN(5),
+		known:      true,
+		overload:   true,
+	}
+}
+
+func noShape() *problem { return refuse(http.StatusNotFound, "No existing shape found", 0) }
+
+func handleMismatch() *problem {
+	return refuse(http.StatusBadRequest, "The specified shape definition and handle do not match. Please ensure the shape definition is correct or omit the shape handle from the request to obtain a new one.", 0)
+}
 
 func deleteNotAllowed() *problem {
 	return refuse(http.StatusMethodNotAllowed, "DELETE not allowed", 0)

@@ -234,6 +234,14 @@ func (h *harbour) Ready(ctx context.Context) error {
 	}
 }
 
+func (h *harbour) Active(ctx context.Context) error { return h.Ready(ctx) }
+
+func (h *harbour) Delete(sp *registry.Shape) {
+	if err := h.reg.Remove(sp, shape.ReasonDeleted); err != nil {
+		panic(err)
+	}
+}
+
 func (h *harbour) Health() string {
 	h.mu.Lock()
 	defer h.mu.Unlock()

@@ -165,6 +165,9 @@ func (x *exchange) setRefusalCache(p *problem) {
 	switch {
 	case !isRead(x.r.Method):
 		h[hCacheControl] = []string{"no-cache"}
+		if p.overload {
+			h[hSurrogate] = []string{"no-store"}
+		}
 	case p.status == http.StatusConflict && p.handle != "":
 		h[hCacheControl] = []string{cacheMoved}
 	case p.status == http.StatusConflict:

@@ -57,9 +57,12 @@ func parseRequest(q query) (*request, error) {
 		live:   q.flag("live"),
 		subset: q.hasSubset(),
 	}
-	offset, handle, err := req.parseTypes(q)
-	if err != nil {
-		return nil, err
+	offset, handle, faults := req.parseTypes(q)
+	if offset == "" && faults["offset"] == nil {
+		faults["offset"] = []string{msgBlank}
+	}
+	if len(faults) > 0 {
+		return nil, invalidFields(faults)
 	}
 	if err := req.parseStart(offset, handle); err != nil {
 		return nil, err
@@ -78,9 +81,9 @@ func parseRequest(q query) (*request, error) {
 }
 
 // parseTypes makes the first group of checks, whose faults are reported
-// together: types and enumerations of all parameters, and a missing offset.
-func (r *request) parseTypes(q query) (offset, handle string, err error) {
-	faults := map[string][]string{}
+// together: types and enumerations of all parameters.
+func (r *request) parseTypes(q query) (offset, handle string, faults map[string][]string) {
+	faults = map[string][]string{}
 	fault := func(name, msg string) { faults[name] = []string{msg} }
 	text := func(name string) string {
 		s, ok := q.text(name)
@@ -97,9 +100,7 @@ func (r *request) parseTypes(q query) (offset, handle string, err error) {
 		return s == other
 	}
 
-	if offset = text("offset"); offset == "" && faults["offset"] == nil {
-		fault("offset", msgBlank)
-	}
+	offset = text("offset")
 	handle = text("handle")
 	r.table = text("table")
 	r.params.Where = text("where")
@@ -129,10 +130,7 @@ func (r *request) parseTypes(q query) (offset, handle string, err error) {
 	if r.queryable, ok = q.names("queryable_columns"); !ok {
 		fault("queryable_columns", msgInvalid)
 	}
-	if len(faults) > 0 {
-		return "", "", invalidFields(faults)
-	}
-	return offset, handle, nil
+	return offset, handle, faults
 }
 
 // parseStart reads the offset, and the handle that goes with it.

@@ -65,6 +65,8 @@ type exchange struct {
 	enc encoding
 	// began: the status line is out.
 	began bool
+	// permit is what the request counts against, nil if nothing.
+	permit *tally
 }
 
 // ServeHTTP answers one request.

@@ -12,6 +12,7 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -63,6 +64,7 @@ type world struct {
 	handler *Handler
 	vars    map[string]string
 	name    string // of the request
+	others  sync.WaitGroup
 }
 
 func runScript(t *testing.T, text string) {
@@ -71,6 +73,7 @@ func runScript(t *testing.T, text string) {
 	time.Sleep(time.Until(time.Date(2026, 1, 31, 10, 0, 3, 0, time.UTC)))
 	w := &world{harbour: newHarbour(t), cfg: insecure(), vars: map[string]string{}}
 	w.handler = serve(w.cfg, w)
+	defer w.others.Wait()
 	var req *http.Request
 	var res response
 	var body []string // the lines that are wanted of it
@@ -265,6 +268,26 @@ func (w *world) do(line string) error {
 		return errors.Join(err, w.ail(shape.Reason(words[1]), true, time.Now().Add(d)))
 	case "succeed": // quarantined shapes are built anew
 		return w.succeed()
+	case "allow-deletion":
+		w.cfg.AllowDeletion = true
+		w.handler = serve(w.cfg, w)
+	case "sleep":
+		d, err := time.ParseDuration(arg)
+		time.Sleep(d)
+		return err
+	case "delete-all": // as DELETE does it
+		for _, sh := range w.shapes() {
+			w.Delete(sh)
+		}
+	case "limits": // limits <initial> <existing>
+		w.cfg.MaxInitial, w.cfg.MaxExisting = number(1), number(2)
+		w.handler = serve(w.cfg, w)
+	case "park-requests": // park-requests <n> <target>: as many others ask for it, and may wait
+		for range number(1) {
+			req := newRequest("GET", w.expand(words[2]))
+			w.others.Go(func() { w.handler.ServeHTTP(httptest.NewRecorder(), req) })
+		}
+		synctest.Wait()
 	case "chunk": // chunk <bytes>
 		w.chunk = int64(number(1))
 	case "rows": // rows <number>

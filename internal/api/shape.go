@@ -31,13 +31,9 @@ func (x *exchange) serveShape() {
 	x.w.Header()["Content-Type"] = []string{typeJSON}
 	switch x.r.Method {
 	case http.MethodDelete:
-		err = deleteNotAllowed()
-	case http.MethodPost:
-		if err = x.readBody(); err == nil {
-			err = x.get()
-		}
+		err = x.delete()
 	default:
-		err = x.get()
+		err = x.admitted()
 	}
 	if err != nil {
 		x.fail(err)
@@ -58,6 +54,20 @@ func (x *exchange) fail(err error) {
 		panic(http.ErrAbortHandler)
 	}
 	x.refuse(internalError())
+}
+
+// admitted answers all methods but DELETE, if there is room.
+func (x *exchange) admitted() error {
+	if err := x.admit(); err != nil {
+		return err
+	}
+	defer x.leave()
+	if x.r.Method == http.MethodPost {
+		if err := x.readBody(); err != nil {
+			return err
+		}
+	}
+	return x.get()
 }
 
 // get answers GET and HEAD, and POST once its body is part of the query.
@@ -170,6 +180,7 @@ func (v *visit) serve() error {
 	if err := v.awaitSnapshot(); err != nil {
 		return err
 	}
+	v.settle()
 	if v.sub != nil {
 		return v.serveSubset()
 	}

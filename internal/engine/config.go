@@ -79,6 +79,10 @@ type Config struct {
 	LongPollTimeout time.Duration
 	// SSETimeout is how long a stream of events is held open.
 	SSETimeout time.Duration
+	// AllowDeletion: clients may remove shapes.
+	AllowDeletion bool
+	// Concurrency is how many requests may be at work.
+	Concurrency Concurrency
 	// ChunkBytes is the size of one chunk of a shape's log, in bytes.
 	ChunkBytes int64
 	// CacheMaxAge and CacheStaleAge are what caches are told about answers
@@ -90,6 +94,13 @@ type Config struct {
 
 	// Chaos: operators may make faults on purpose.
 	Chaos bool
+}
+
+// Concurrency is how many requests of clients may be at work: those that a shape
+// may have to be made for, and those of shapes that live here.
+type Concurrency struct {
+	Initial  int `json:"initial"`
+	Existing int `json:"existing"`
 }
 
 // DefaultConfig holds the documented defaults.
@@ -111,6 +122,7 @@ func DefaultConfig() Config {
 		SSETimeout:      60 * time.Second,
 		WriteTimeout:    30 * time.Second,
 		IdleTimeout:     60 * time.Second,
+		Concurrency:     Concurrency{Initial: 300, Existing: 10_000},
 		ChunkBytes:      10 << 20,
 		CacheMaxAge:     60 * time.Second,
 		CacheStaleAge:   300 * time.Second,
@@ -193,6 +205,7 @@ func (c *Config) Validate() error {
 	positive("SPILLWAY_SSE_TIMEOUT", int64(c.SSETimeout))
 	positive("SPILLWAY_WRITE_TIMEOUT", int64(c.WriteTimeout))
 	positive("SPILLWAY_IDLE_TIMEOUT", int64(c.IdleTimeout))
+	positive("SPILLWAY_MAX_CONCURRENT_REQUESTS", int64(min(c.Concurrency.Initial, c.Concurrency.Existing)))
 	positive("SPILLWAY_CHUNK_BYTES", c.ChunkBytes)
 	switch {
 	case c.OnWALBudget != HoldSlot && c.OnWALBudget != DropSlot:

@@ -76,21 +76,13 @@ func (e *Engine) Create(ctx context.Context, def *shape.Def) (*registry.Shape, e
 	if sp := e.Find(def); sp != nil {
 		return sp, nil
 	}
-	e.mu.Lock()
-	active := e.active
-	e.mu.Unlock()
-	select {
-	case <-active:
-	default:
-		t := time.NewTimer(readyWait)
-		defer t.Stop()
-		select {
-		case <-active:
-		case <-t.C:
-			return nil, e.notReady()
-		case <-ctx.Done():
+	short, cancel := context.WithTimeout(ctx, readyWait)
+	defer cancel()
+	if err := e.Active(short); err != nil {
+		if ctx.Err() != nil {
 			return nil, ctx.Err()
 		}
+		return nil, err
 	}
 	has, err := e.db.HasChildren(ctx, def.Table.OID)
 	switch {
@@ -105,6 +97,30 @@ func (e *Engine) Create(ctx context.Context, def *shape.Def) (*registry.Shape, e
 		return e.createWithin(ctx, def)
 	}
 	return e.creator.Create(def)
+}
+
+// Active waits until the stream is live: shapes can be made and removed. It
+// returns a *NotReady when ctx ends before.
+func (e *Engine) Active(ctx context.Context) error {
+	e.mu.Lock()
+	active := e.active
+	e.mu.Unlock()
+	select {
+	case <-active:
+		return nil
+	default:
+	}
+	select {
+	case <-active:
+		return nil
+	case <-ctx.Done():
+		return e.notReady()
+	}
+}
+
+// Delete removes a shape because a client wants it.
+func (e *Engine) Delete(sp *registry.Shape) {
+	e.stream.Load().ingest.Remove(sp, shape.ReasonDeleted, "a client asked for it")
 }
 
 // Ready waits until what is on disk can be served.
