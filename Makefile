@@ -34,8 +34,12 @@ node: ## Make sure that Node.js and the official client are installed, for the c
 chromium: ## Make sure that Chromium is installed, for the tests of the console
 	@sh scripts/chromium.sh
 
+.PHONY: nginx
+nginx: ## Make sure that nginx is installed, for the tests of caching
+	@sh scripts/nginx.sh
+
 .PHONY: test
-test: postgres node chromium ## Run every test; installs what they need
+test: postgres node chromium nginx ## Run every test; installs what they need
 	$(GO) vet ./...
 	$(GO) test $(TESTFLAGS) ./...
 
