@@ -154,7 +154,7 @@ func TestStuckConsumer(t *testing.T) {
 				}
 				return nil
 			})
-			s.ghosts(4) // set aside once, and three strikes
+			s.ghosts(4)                      // set aside once, and three strikes
 			c.found(5, "no progress", stack) // the evidence outlives the shape
 			w.quiet(func() {
 				c.well("after the third strike")
