@@ -254,12 +254,9 @@ func (p *property) fault() {
 
 // join lets another client follow a shape from now on.
 func (p *property) join(w *watched) {
-	w.mu.Lock()
-	breaks := w.breaks
-	w.mu.Unlock()
 	f := newFollower(p.service.url, w.params...)
 	p.clients.Go(func() {
-		if err := p.follow(w, f, breaks); err != nil {
+		if err := p.follow(w, f); err != nil {
 			p.t.Errorf("a client of %v: %v", w.params, err)
 		}
 	})
@@ -267,7 +264,7 @@ func (p *property) join(w *watched) {
 
 // follow reads until it holds the last state, and checks what it held on the way.
 // Its first one may be older than the newest when it came: the stream takes a moment.
-func (p *property) follow(w *watched, f *follower, breaks int) error {
+func (p *property) follow(w *watched, f *follower) error {
 	ctx, cancel := context.WithTimeout(p.t.Context(), 2*time.Minute)
 	defer cancel()
 	var seen []string
@@ -292,8 +289,8 @@ func (p *property) follow(w *watched, f *follower, breaks int) error {
 			return err
 		}
 		states, may := w.history()
-		if f.rotations > may-breaks {
-			return fmt.Errorf("%d rotations, %d had a reason", f.rotations, may-breaks)
+		if f.rotations > may { // what rotates a shape may come to it after the client
+			return fmt.Errorf("%d rotations, %d had a reason", f.rotations, may)
 		}
 		if !upToDate {
 			continue
