@@ -9,10 +9,14 @@ import (
 	"github.com/spillway-sync/spillway/internal/wal"
 )
 
-// mailboxLength bounds the batches that wait for a shard. A batch is at most
-// about one MiB of stream, so a shard holds some tens of MiB at the most before
-// it has to read the journal by itself.
-const mailboxLength = 32
+const (
+	// mailboxLength bounds the batches that wait for a shard before it has to read
+	// the journal by itself.
+	mailboxLength = 32
+	// mailboxBytes bounds them too, in bytes of stream, of which a batch has about
+	// one MiB at the most. Decoded they take two to four times as much memory.
+	mailboxBytes = 8 << 20
+)
 
 // stepKind says what a step of a batch is.
 type stepKind uint8
@@ -39,6 +43,7 @@ type message struct {
 	// at is the spine's position before the steps, to the one after them.
 	at, to wal.LSN
 	steps  []step
+	size   int64 // bytes of the stream that they were made of, about
 
 	// One of these may be set instead of steps; they come at transaction ends.
 	join   *join
@@ -94,6 +99,7 @@ type pulse struct {
 	goroutine atomic.Int64  // its number in stack traces
 	posted    atomic.Uint64 // messages put into its mailbox
 	taken     atomic.Uint64 // messages it has finished
+	queued    atomic.Int64  // bytes of those it has not
 	beat      atomic.Uint64 // changes applied and batches committed
 	current   atomic.Uint64 // ID of the shape whose consumer is running, 0: none
 	place     atomic.Uint64 // commit LSN of the transaction that it was last given
@@ -107,12 +113,20 @@ type failure struct {
 	count int
 }
 
+// post puts a message into the mailbox, if there is room. A single one there is
+// always room for in an empty mailbox.
 func (s *shard) post(m message) bool {
+	p := s.pulse.Load()
+	if n := p.queued.Load(); n > 0 && m.size > 0 && n+m.size > mailboxBytes {
+		return false
+	}
+	p.queued.Add(m.size)
 	select {
 	case s.box <- m:
-		s.pulse.Load().posted.Add(1)
+		p.posted.Add(1)
 		return true
 	default:
+		p.queued.Add(-m.size)
 		return false
 	}
 }

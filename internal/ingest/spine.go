@@ -63,6 +63,7 @@ type spine struct {
 	touched map[shape.ID]struct{} // by the open transaction
 	ids     []shape.ID
 	slab    []wal.Change
+	read    int64     // bytes of the stream since the last hand-over
 	joins   []command // wait for the end of the open transaction
 	removed []shape.ID
 	workers []*worker       // made by New, started by Run
@@ -114,6 +115,7 @@ func (s *spine) round() (more bool, err error) {
 			return false, err
 		}
 		n += len(f.Data) + 1
+		s.read += int64(len(f.Data) + 1)
 		if err := s.unpack.feed(f, s); err != nil {
 			return false, err
 		}
@@ -242,6 +244,7 @@ func (s *spine) handOver() {
 	for _, sh := range s.shards {
 		s.deliver(sh)
 	}
+	s.read = 0
 	s.in.routed.Store(uint64(s.pos))
 }
 
@@ -257,7 +260,7 @@ func (s *spine) deliver(sh *shard) {
 	if sh.lagging {
 		return
 	}
-	if !sh.post(message{at: at, to: to, steps: steps}) {
+	if !sh.post(message{at: at, to: to, steps: steps, size: s.read}) {
 		s.leaveOut(sh)
 	}
 }

@@ -78,6 +78,7 @@ func (w *worker) run(ctx context.Context) error {
 			if err := w.take(ctx, m); err != nil {
 				return err
 			}
+			w.pulse.queued.Add(-m.size)
 			w.pulse.taken.Add(1)
 		case <-w.nudge:
 		case <-ctx.Done():

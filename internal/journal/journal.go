@@ -38,7 +38,7 @@ func (e *CorruptError) Error() string {
 const (
 	DefaultSegmentBytes = 64 << 20
 	DefaultQueueBytes   = 8 << 20
-	DefaultWindowBytes  = 64 << 20
+	DefaultWindowBytes  = 16 << 20
 	DefaultCloseTimeout = 10 * time.Second
 )
 
