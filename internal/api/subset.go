@@ -5,6 +5,7 @@ import (
 	"errors"
 	"math/rand/v2"
 	"net/http"
+	"regexp"
 	"strconv"
 	"strings"
 
@@ -86,11 +87,13 @@ func buildSubset(def *shape.Def, p shape.SubsetParams) (*shape.Subset, error) {
 	return nil, invalidSubset(faults)
 }
 
+var badLabel = regexp.MustCompile(`^At location \d+: invalid syntax for type enum (.*?): (.*)$`)
+
 // clauseFault is a list with one fault, but for a label that its enum lacks: the
 // protocol's own server learns of that from Postgres, and then sends a text.
 func clauseFault(msg string) any {
-	if _, label, ok := strings.Cut(msg, "invalid input value for enum "); ok {
-		return "invalid input value for enum " + label
+	if m := badLabel.FindStringSubmatch(msg); m != nil {
+		return "invalid input value for enum " + m[1] + `: "` + m[2] + `"`
 	}
 	return []string{msg}
 }
