@@ -44,8 +44,6 @@ func translate(err error) error {
 		return &api.NotReady{Reason: wait.Reason}
 	case errors.Is(err, engine.ErrNoTable):
 		return api.ErrNoTable
-	case errors.Is(err, engine.ErrPartitioned):
-		return api.ErrPartitioned
 	case errors.Is(err, engine.ErrUnreachable):
 		return fmt.Errorf("%w: %w", api.ErrUnreachable, err)
 	}

@@ -18,8 +18,6 @@ import (
 var (
 	// ErrNoTable: there is no table of that name that a shape can be made of.
 	ErrNoTable = errors.New("no such table")
-	// ErrPartitioned: the table has partitions or inheritance children.
-	ErrPartitioned = errors.New("the table has partitions or inheritance children")
 	// ErrUnreachable: the catalogue could not be asked.
 	ErrUnreachable = errors.New("the database cannot be reached")
 )
@@ -94,10 +92,6 @@ func noTable(schema, name string) *problem {
 
 func unreachable() *problem {
 	return refuse(http.StatusServiceUnavailable, "Cannot connect to the database to verify the shape. Please try again later.", 1)
-}
-
-func partitioned() *problem {
-	return invalid("table", "the table has partitions or inheritance children, which shapes do not follow yet: make a shape of each of them")
 }
 
 func notReady(reason string) *problem {

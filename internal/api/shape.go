@@ -150,8 +150,6 @@ func (x *exchange) creation(err error) error {
 	switch {
 	case errors.Is(err, ErrUnreachable):
 		return unreachable()
-	case errors.Is(err, ErrPartitioned):
-		return partitioned()
 	case x.r.Context().Err() != nil:
 		return err
 	}

@@ -15,6 +15,7 @@ const (
 	// catalogue: the stream announces a change of a table only with its next row.
 	reconcileEvery = 4 // audits
 	auditLimit     = 5 * time.Second
+	reconcileLimit = time.Minute
 	// lagNamed is how far restart_lsn is behind confirmed_flush_lsn, in bytes of
 	// WAL, when it is asked what holds it.
 	lagNamed = 1 << 20
@@ -52,15 +53,20 @@ func (e *Engine) watchDatabase(ctx context.Context) {
 	for n := 1; ; n++ {
 		select {
 		case <-t.C:
+			limit, cancel := context.WithTimeout(ctx, auditLimit)
+			e.auditSlot(limit)
+			cancel()
+			if n%reconcileEvery != 0 {
+				continue
+			}
+		case <-e.families.look:
+			n--
 		case <-ctx.Done():
 			return
 		}
-		limit, cancel := context.WithTimeout(ctx, auditLimit)
-		e.auditSlot(limit)
-		if n%reconcileEvery == 0 {
-			if err := e.reconcile(limit, seen); err != nil && ctx.Err() == nil {
-				e.log.Debug("compare tables with the catalogue", "err", err)
-			}
+		limit, cancel := context.WithTimeout(ctx, reconcileLimit)
+		if err := e.reconcile(limit, seen); err != nil && ctx.Err() == nil {
+			e.log.Warn("compare tables with the catalogue; will try again", "err", err)
 		}
 		cancel()
 	}

@@ -26,7 +26,18 @@ func (d database) Snapshot(ctx context.Context, def *shape.Def, onStart func(wal
 	if err := d.e.chaos.BeforeSnapshot(ctx); err != nil {
 		return err
 	}
-	return d.renewed(def.Table, d.e.db.Snapshot(ctx, def, onStart, onRow))
+	f := d.e.families
+	if def.Table.Kind == 'p' {
+		f.matters.Store(true)
+	}
+	started := func(s wal.Snapshot, edges []pgquery.Edge) error {
+		// Before the shape is in the stream: who gets whose rows is what it saw.
+		if err := f.see(ctx, []uint32{def.Table.OID}, edges); err != nil {
+			return err
+		}
+		return onStart(s)
+	}
+	return d.renewed(def.Table, d.e.db.Snapshot(ctx, def, started, onRow))
 }
 
 // renewed makes the next request look the table up again if err says that it has

@@ -56,6 +56,7 @@ type Engine struct {
 	door     chan struct{} // one slot: who holds it may make a shape, while MaxShapes is set
 	chaos    *chaos.Faults // nil: off
 	ward     *ward
+	families *families
 
 	// stream is the part that is replaced when continuity is lost.
 	stream atomic.Pointer[stream]
@@ -106,6 +107,7 @@ func New(cfg Config, log *slog.Logger) (*Engine, error) {
 		e.chaos = e.newChaos()
 	}
 	e.ward = newWard(e)
+	e.families = newFamilies(e)
 	e.lastAudit, e.began = new(audit), time.Now()
 	if err := e.open(); err != nil {
 		return nil, errors.Join(&storageError{err}, e.close())
@@ -143,6 +145,9 @@ func (e *Engine) open() error {
 	if err != nil {
 		return err
 	}
+	if err := e.families.load(); err != nil {
+		return err
+	}
 	return e.openStream()
 }
 
@@ -171,7 +176,7 @@ func (e *Engine) openStream() error {
 		Grace: e.cfg.StallGrace, FlushEvery: flushEvery,
 		Logger:     e.log,
 		OnBoundary: e.noteBoundary,
-		OnRelation: func(oid uint32) { e.db.Invalidate(oid) },
+		OnRelation: e.families.relation,
 		OnRemoved:  e.countRemoved,
 		Quarantine: e.quarantine,
 		GhostLimit: e.cfg.MaxGhosts,
@@ -184,6 +189,7 @@ func (e *Engine) openStream() error {
 	if err != nil {
 		return errors.Join(err, j.Close())
 	}
+	in.SetKin(e.families.known.Load().ancestors())
 	e.stream.Store(&stream{journal: j, ingest: in, ended: make(chan struct{}), next: make(chan struct{})})
 	return nil
 }
@@ -271,6 +277,7 @@ func (e *Engine) Run(ctx context.Context) error {
 	all.Go(func() { e.watchDatabase(ctx) })
 	all.Go(func() { e.watchFreshness(ctx) })
 	all.Go(func() { e.ward.run(ctx) })
+	all.Go(func() { e.families.run(ctx) })
 	all.Go(func() { e.watch(ctx) })
 	all.Go(func() {
 		defer cancel()

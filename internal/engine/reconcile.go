@@ -27,6 +27,13 @@ func (e *Engine) reconcile(ctx context.Context, seen map[uint32]pgquery.Fingerpr
 	for oid := range byTable {
 		oids = append(oids, oid)
 	}
+	found, err := e.db.Kin(ctx, oids)
+	if err != nil {
+		return err
+	}
+	if err := e.families.see(ctx, oids, found); err != nil {
+		return err
+	}
 	now, err := e.db.Watch(ctx, oids)
 	if err != nil {
 		return err
@@ -40,7 +47,9 @@ func (e *Engine) reconcile(ctx context.Context, seen map[uint32]pgquery.Fingerpr
 		if err := e.reexamine(ctx, shapes, f, ok); err != nil {
 			return err
 		}
-		seen[oid] = f
+		if f.Full {
+			seen[oid] = f // or it is looked at until it is
+		}
 	}
 	return nil
 }
@@ -49,12 +58,8 @@ func (e *Engine) reconcile(ctx context.Context, seen map[uint32]pgquery.Fingerpr
 func (e *Engine) reexamine(ctx context.Context, shapes []*registry.Shape, f pgquery.Fingerprint, ok bool) error {
 	remove := e.stream.Load().ingest.Remove
 	var t *shape.Table
-	parent := false
 	if ok {
 		var err error
-		if parent, err = e.db.HasChildren(ctx, shapes[0].Def().Table.OID); err != nil {
-			return err
-		}
 		t, err = e.db.Table(ctx, f.Schema, f.Name)
 		if err != nil && !errors.Is(err, pgquery.ErrNoTable) {
 			return err
@@ -64,16 +69,29 @@ func (e *Engine) reexamine(ctx context.Context, shapes []*registry.Shape, f pgqu
 		switch {
 		case t == nil:
 			remove(sp, shape.ReasonSchema, "the table was dropped")
-		case !f.Published || !f.Full:
+		case !f.Published:
 			// The next request publishes it again, or says why that fails.
-			remove(sp, shape.ReasonIdentity, "the table left the publication or its replica identity is not FULL")
-		case parent:
-			remove(sp, shape.ReasonSchema, "the table has got a partition or inheritance child")
+			remove(sp, shape.ReasonIdentity, "the table, or a partition of it, is not wholly in the publication any more")
 		default:
 			if err := sp.Def().Fits(t); err != nil {
 				remove(sp, shape.ReasonSchema, err.Error())
 			}
 		}
 	}
+	if t != nil && f.Published && !f.Full {
+		return e.setIdentity(ctx, t)
+	}
+	return nil
+}
+
+// setIdentity puts a replica identity right that was changed behind our back, or
+// that a new partition came with. No change was lost so far: the first that comes
+// without its old row rotates the shapes that it concerns.
+func (e *Engine) setIdentity(ctx context.Context, t *shape.Table) error {
+	err := e.db.Publish(ctx, e.cfg.Publication(), t)
+	if err == nil || pgquery.IsUnreachable(err) {
+		return err
+	}
+	e.log.Warn("the replica identity of a table is not FULL: shapes rotate with its next UPDATE or DELETE", "table", t.Schema+"."+t.Name, "err", err)
 	return nil
 }

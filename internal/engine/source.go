@@ -19,10 +19,6 @@ const readyWait = 5 * time.Second
 var (
 	ErrNoTable     = errors.New("no such table")
 	ErrUnreachable = errors.New("the database cannot be reached")
-	// ErrPartitioned: the stream names the leaf of a change and not its parents;
-	// following them is still to come, and a shape that misses rows is worse
-	// than none.
-	ErrPartitioned = errors.New("the table has partitions or inheritance children")
 )
 
 // NotReady says what a request would have to wait for longer than it may.
@@ -83,15 +79,6 @@ func (e *Engine) Create(ctx context.Context, def *shape.Def) (*registry.Shape, e
 			return nil, ctx.Err()
 		}
 		return nil, err
-	}
-	has, err := e.db.HasChildren(ctx, def.Table.OID)
-	switch {
-	case err != nil && pgquery.IsUnreachable(err):
-		return nil, errors.Join(ErrUnreachable, err)
-	case err != nil:
-		return nil, err
-	case has:
-		return nil, ErrPartitioned
 	}
 	if e.cfg.MaxShapes > 0 {
 		return e.createWithin(ctx, def)

@@ -36,6 +36,6 @@
 // Files: ingest.go what others call · spine.go the spine · unpack.go frames to
 // changes · shard.go mailboxes · worker.go a shard's worker · crew.go workers
 // that are replaced · join.go new shapes · replay.go reading the journal by
-// oneself · flusher.go durability and trimming · undertaker.go
+// oneself · kin.go rows of partitions · flusher.go durability and trimming · undertaker.go
 // removal · budget.go who holds too much of the journal · watchdog.go who makes no progress · status.go what operators see.
 package ingest

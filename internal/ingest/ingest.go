@@ -57,7 +57,7 @@ type Options struct {
 	OnRemoved func(shape.Reason)
 	// OnRelation, if set, hears of each relation message, so that caches of
 	// the catalogue can be renewed. It must not block.
-	OnRelation func(oid uint32)
+	OnRelation func(rel *wal.Relation)
 	// BeforeApply, if set, runs in the worker before each change: tests make
 	// consumers fail with it.
 	BeforeApply func(shape.ID, *wal.Change)
@@ -75,6 +75,7 @@ type Ingest struct {
 	spine    *spine
 	watchdog *watchdog
 
+	kin      atomic.Pointer[kinNow]
 	routed   atomic.Uint64
 	boundary atomic.Uint64
 	holder   atomic.Pointer[holder]
@@ -122,6 +123,7 @@ func New(opts Options) (*Ingest, error) {
 	}
 	in.notes.poke = in.grave.poke
 	in.ghosts.changed = make(chan struct{}, 1)
+	in.kin.Store(&kinNow{next: make(chan struct{})})
 	var err error
 	if in.strikes.of, err = opts.Registry.Strikes(); err != nil {
 		return nil, err

@@ -17,7 +17,9 @@ type replay struct {
 	w     *worker
 	ids   []shape.ID
 	bytes int
-	err   error // the first one
+	err   error         // the first one
+	known *wal.Relation // whose ancestors are known, the newest
+	ctx   context.Context
 }
 
 // replayBytes is how much of the journal is read before what it gave is
@@ -36,7 +38,7 @@ func (w *worker) replay(ctx context.Context, index *route.Index, from, to wal.LS
 		return fmt.Errorf("read the journal from %s: %w", from, err)
 	}
 	defer r.Close()
-	rp := &replay{index: index, w: w}
+	rp := &replay{index: index, w: w, ctx: ctx}
 	u := unpacker{pos: from, stop: to}
 	for !u.done {
 		if err := ctx.Err(); err != nil {
@@ -73,6 +75,10 @@ func (rp *replay) relation(tx *wal.Txn, rel *wal.Relation) {
 }
 
 func (rp *replay) change(tx *wal.Txn, ch wal.Change) {
+	if err := rp.clear(rp.ctx, ch.Rel); err != nil {
+		rp.note(err)
+		return
+	}
 	rp.ids = rp.index.Route(&ch, rp.ids[:0])
 	for _, id := range rp.ids {
 		rp.note(rp.w.change(id, tx, &ch))

@@ -90,6 +90,7 @@ type shard struct {
 	routed   atomic.Uint64 // position handed over (or held back, when lagging)
 	applied  atomic.Uint64 // position up to which everything is in the shape log
 	behind   atomic.Bool   // tells the worker that it is lagging
+	doubt    atomic.Bool   // shapes here were held to owe rows that may not be theirs
 	pulse    atomic.Pointer[pulse]
 }
 

@@ -61,6 +61,9 @@ type spine struct {
 	pos     wal.LSN // position handed over
 	inTxn   bool
 	touched map[shape.ID]struct{} // by the open transaction
+	clear   *wal.Relation         // the newest one that was found not to be in doubt
+	kin     *kinNow               // what the index has
+	doubted bool                  // the open transaction has a row of a table in doubt
 	ids     []shape.ID
 	slab    []wal.Change
 	read    int64     // bytes of the stream since the last hand-over
@@ -109,6 +112,7 @@ var closed = func() chan struct{} {
 
 // round reads about roundBytes of frames. It reports whether there is more.
 func (s *spine) round() (more bool, err error) {
+	s.refreshKin()
 	for n := 0; n < roundBytes; {
 		f, ok, err := s.reader.Next()
 		if err != nil || !ok {
@@ -134,7 +138,7 @@ func (s *spine) epochOf(id shape.ID) shape.Epoch { return shape.Epoch(s.shardOf(
 
 func (s *spine) relation(tx *wal.Txn, rel *wal.Relation) {
 	if f := s.in.opts.OnRelation; f != nil {
-		f(rel.OID)
+		f(rel)
 	}
 	s.ids = s.index.Shapes(rel.OID, s.ids[:0])
 	for _, id := range s.ids {
@@ -145,6 +149,13 @@ func (s *spine) relation(tx *wal.Txn, rel *wal.Relation) {
 
 func (s *spine) change(tx *wal.Txn, ch wal.Change) {
 	s.inTxn = true
+	if ch.Rel != s.clear {
+		if s.index.InDoubt(ch.Rel.OID) {
+			s.doubt()
+		} else {
+			s.clear = ch.Rel
+		}
+	}
 	s.ids = s.index.Route(&ch, s.ids[:0])
 	if len(s.ids) == 0 {
 		return
@@ -169,7 +180,7 @@ func (s *spine) keep(ch wal.Change) *wal.Change {
 }
 
 func (s *spine) commit(tx *wal.Txn) {
-	s.inTxn = false
+	s.inTxn, s.doubted = false, false
 	for _, sh := range s.shards {
 		if sh.touched {
 			sh.touched = false
@@ -196,7 +207,7 @@ func (s *spine) clearTouched() {
 }
 
 func (s *spine) abort() {
-	s.inTxn = false
+	s.inTxn, s.doubted = false, false
 	for _, sh := range s.shards {
 		if sh.touched {
 			sh.touched = false
@@ -210,6 +221,7 @@ func (s *spine) abort() {
 // betweenTxns does what may only be done while no transaction is open: a shape
 // must get a transaction whole or not at all.
 func (s *spine) betweenTxns() {
+	s.refreshKin()
 	for _, sh := range s.shards {
 		if sh.wants {
 			s.resume(sh)
@@ -358,6 +370,7 @@ func (s *spine) join(c command) {
 		delete(sh.away, id)
 	} else {
 		s.index.Add(id, c.join.shape.Def())
+		s.clear = nil // with a first shape on a partitioned table doubts begin
 		s.tracker.SetGoal(id, s.pos)
 		sh.shapes[id] = c.join.shape
 	}

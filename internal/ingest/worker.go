@@ -131,7 +131,7 @@ func (w *worker) join(ctx context.Context, j *join, at wal.LSN) error {
 	m := &member{shape: j.shape, consumer: j.consumer}
 	m.consumer.Share(w.encoders)
 	w.members[id] = m
-	index := route.New()
+	index := w.in.newIndex()
 	index.Add(id, j.shape.Def())
 	if err := w.owed(ctx, index, func() wal.LSN { return j.consumer.Cursor().Pos }, at); err != nil {
 		return err
@@ -187,7 +187,10 @@ func (w *worker) catchUp(ctx context.Context) error {
 
 // follow replays what the shard has not seen up to a position.
 func (w *worker) follow(ctx context.Context, to wal.LSN) error {
-	return w.owed(ctx, w.index(), func() wal.LSN { return w.pos }, to)
+	if err := w.owed(ctx, w.index(), func() wal.LSN { return w.pos }, to); err != nil {
+		return err
+	}
+	return w.settleDoubt()
 }
 
 // owed replays from where pos tells to another position. Nothing that anybody
@@ -205,7 +208,7 @@ func (w *worker) owed(ctx context.Context, index *route.Index, pos func() wal.LS
 }
 
 func (w *worker) index() *route.Index {
-	x := route.New()
+	x := w.in.newIndex()
 	for id, m := range w.members {
 		if !m.dead {
 			x.Add(id, m.shape.Def())

@@ -12,6 +12,7 @@ import (
 // member is what the catalogue says of a table, or of a partition or an
 // inheritance child of it, with regard to a publication.
 type member struct {
+	Root                        uint32 // the table that was asked for
 	OID                         uint32
 	Schema, Name                string
 	Kind, Identity, Persistence string
@@ -27,25 +28,25 @@ func (m *member) text() string { return m.Schema + "." + m.Name }
 // holdsRows: the member has rows of its own, which the stream names by it.
 func (m *member) holdsRows() bool { return m.Kind == "r" }
 
-// members lists the table and all its descendants in the order of their names,
-// in which they are also locked: two who do so cannot wait for each other.
-func members(ctx context.Context, tx pgx.Tx, oid, publication uint32) ([]member, error) {
+// members lists tables and all their descendants in the order of their names, in
+// which they are also locked: two who do so cannot wait for each other.
+func members(ctx context.Context, tx pgx.Tx, oids []uint32, publication uint32) ([]member, error) {
 	bySchema := "false"
 	if major(tx.Conn().PgConn()) >= 15 {
 		bySchema = `exists (select from pg_publication_namespace s where s.pnpubid = p.oid and s.pnnspid in (
 			select u.relnamespace from lineage l join pg_class u on u.oid = l.ancestor where l.oid = f.oid))`
 	}
 	rows, err := tx.Query(ctx, `
-		with recursive family(oid) as (
-			select $1::oid
-			union select i.inhrelid from family f join pg_inherits i on i.inhparent = f.oid
+		with recursive family(root, oid) as (
+			select unnest($1::oid[]), unnest($1::oid[])
+			union select f.root, i.inhrelid from family f join pg_inherits i on i.inhparent = f.oid
 		), lineage(oid, ancestor) as (
 			select oid, oid from family
 			union select l.oid, i.inhparent from lineage l
 				join pg_class c on c.oid = l.ancestor and c.relispartition
 				join pg_inherits i on i.inhrelid = l.ancestor
 		)
-		select c.oid, n.nspname::text, c.relname::text, c.relkind::text, c.relreplident::text, c.relpersistence::text,
+		select f.root, c.oid, n.nspname::text, c.relname::text, c.relkind::text, c.relreplident::text, c.relpersistence::text,
 			c.relispartition, pg_has_role(c.relowner, 'USAGE'),
 			coalesce(p.puballtables or r.n > 0 or `+bySchema+`, false),
 			coalesce(r.filtered, false)
@@ -58,7 +59,7 @@ func members(ctx context.Context, tx pgx.Tx, oid, publication uint32) ([]member,
 			from lineage l join pg_publication_rel m on m.prrelid = l.ancestor
 			where l.oid = f.oid and m.prpubid = p.oid
 		) r on true
-		order by n.nspname, c.relname`, oid, publication)
+		order by n.nspname, c.relname`, oidArray(oids), publication)
 	if err != nil {
 		return nil, err
 	}
@@ -83,7 +84,7 @@ func (db *DB) plan(ctx context.Context, publication string, t *shape.Table) (p p
 		if err := pub.check(publication); err != nil {
 			return err
 		}
-		all, err := members(ctx, tx, t.OID, pub.oid)
+		all, err := members(ctx, tx, []uint32{t.OID}, pub.oid)
 		if err != nil {
 			return err
 		}

@@ -21,7 +21,7 @@ func TestConnections(t *testing.T) {
 	db := open(t, pg, func(c *Config) { c.PoolSize = 2 })
 	tab := table(t, db, "t")
 	db.snapshot.wait = 20 * time.Millisecond
-	err := db.Snapshot(t.Context(), all(tab), func(wal.Snapshot) error {
+	err := db.Snapshot(t.Context(), all(tab), func(wal.Snapshot, []Edge) error {
 		return db.Snapshot(t.Context(), all(tab), nil, nil)
 	}, nil)
 	if !errors.Is(err, ErrPoolTimeout) || clientText(err) != "Snapshot creation failed because of a connection pool queue timeout" {
@@ -54,7 +54,7 @@ func TestUnreachable(t *testing.T) {
 	pg.Exec("create table t (i int)")
 	db := open(t, pg)
 	tab := table(t, db, "t")
-	err := db.Snapshot(t.Context(), all(tab), func(wal.Snapshot) error { return pg.Server.Kill() }, func(wal.Tuple) error { return nil })
+	err := db.Snapshot(t.Context(), all(tab), func(wal.Snapshot, []Edge) error { return pg.Server.Kill() }, func(wal.Tuple) error { return nil })
 	if !IsUnreachable(err) {
 		t.Errorf("killed in the middle: %v", err)
 	}

@@ -19,14 +19,14 @@ import (
 var errFirstRow = errors.New("no row within the limit")
 
 // Snapshot reads a definition's first rows. onStart is called once with what the
-// snapshot sees, before any row; then onRow with each row, indexed like
+// snapshot sees and the partitions it finds, before any row; then onRow with each row, indexed like
 // def.Table.Columns, nil where NULL or not selected. A row is valid during the
 // call only. An error of theirs ends the snapshot and is returned as it is.
 //
 // Rows are read in text format, which is what the types' output functions say
 // and so the very text of the stream, by the simple protocol. COPY TO STDOUT was
 // measured as the alternative: see BenchmarkSnapshot.
-func (db *DB) Snapshot(ctx context.Context, def *shape.Def, onStart func(wal.Snapshot) error, onRow func(row wal.Tuple) error) error {
+func (db *DB) Snapshot(ctx context.Context, def *shape.Def, onStart func(wal.Snapshot, []Edge) error, onRow func(row wal.Tuple) error) error {
 	query := ""
 	if def.Log != shape.LogChangesOnly {
 		query = rowsQuery(def)
@@ -36,7 +36,7 @@ func (db *DB) Snapshot(ctx context.Context, def *shape.Def, onStart func(wal.Sna
 
 // read runs a query over a definition's rows, "" for none, in a transaction of
 // its own; what is the word for it in errors.
-func (db *DB) read(ctx context.Context, what string, def *shape.Def, query string, onStart func(wal.Snapshot) error, onRow func(row wal.Tuple) error) error {
+func (db *DB) read(ctx context.Context, what string, def *shape.Def, query string, onStart func(wal.Snapshot, []Edge) error, onRow func(row wal.Tuple) error) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	conn, err := db.snapshot.acquire(ctx)
@@ -74,12 +74,12 @@ type reader struct {
 	callback error // what onStart or onRow returned
 }
 
-func (r *reader) read(ctx context.Context, onStart func(wal.Snapshot) error) error {
-	snap, err := r.begin(ctx)
+func (r *reader) read(ctx context.Context, onStart func(wal.Snapshot, []Edge) error) error {
+	snap, edges, err := r.begin(ctx)
 	if err != nil {
 		return err
 	}
-	if r.callback = onStart(snap); r.callback != nil {
+	if r.callback = onStart(snap, edges); r.callback != nil {
 		return r.callback
 	}
 	if r.query != "" {
@@ -97,7 +97,7 @@ func (r *reader) read(ctx context.Context, onStart func(wal.Snapshot) error) err
 //
 // The position Until is read by the same statement that takes the snapshot, and
 // so after it: a transaction the snapshot sees has its commit record below.
-func (r *reader) begin(ctx context.Context) (wal.Snapshot, error) {
+func (r *reader) begin(ctx context.Context) (wal.Snapshot, []Edge, error) {
 	t := r.def.Table
 	name := relation(t.Schema, t.Name)
 	script := "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY;\n" + pinned + limits(0, r.db.cfg.LockLimit)
@@ -107,19 +107,25 @@ func (r *reader) begin(ctx context.Context) (wal.Snapshot, error) {
 	script += "LOCK TABLE ONLY " + name + " IN ACCESS SHARE MODE;\n" +
 		"SELECT pg_current_snapshot(), pg_current_wal_insert_lsn();\n" +
 		"SELECT a.attrelid, a.attnum, a.attname, a.atttypid, a.atttypmod FROM pg_attribute a" +
-		" WHERE a.attrelid = " + quoteLiteral(name) + "::regclass AND a.attnum > 0 AND NOT a.attisdropped ORDER BY a.attnum"
+		" WHERE a.attrelid = " + quoteLiteral(name) + "::regclass AND a.attnum > 0 AND NOT a.attisdropped ORDER BY a.attnum;\n" +
+		fmt.Sprintf(kinQuery, "'{"+strconv.FormatUint(uint64(t.OID), 10)+"}'::oid[]")
 	results, err := r.conn.PgConn().Exec(ctx, script).ReadAll()
 	if err != nil {
-		return wal.Snapshot{}, err
+		return wal.Snapshot{}, nil, err
 	}
-	if len(results) < 2 {
-		return wal.Snapshot{}, fmt.Errorf("begin the snapshot: %d results", len(results))
+	if len(results) < 3 {
+		return wal.Snapshot{}, nil, fmt.Errorf("begin the snapshot: %d results", len(results))
 	}
-	taken, columns := results[len(results)-2], results[len(results)-1]
-	if err := compare(t, columns); err != nil {
-		return wal.Snapshot{}, err
+	last := results[len(results)-3:]
+	if err := compare(t, last[1]); err != nil {
+		return wal.Snapshot{}, nil, err
 	}
-	return parseSnapshot(taken)
+	edges, err := parseEdges(last[2])
+	if err != nil {
+		return wal.Snapshot{}, nil, err
+	}
+	snap, err := parseSnapshot(last[0])
+	return snap, edges, err
 }
 
 func parseSnapshot(res *pgconn.Result) (wal.Snapshot, error) {

@@ -24,7 +24,7 @@ import (
 // take reads a whole snapshot.
 func take(t testing.TB, db *DB, def *shape.Def) (snap wal.Snapshot, rows [][]string) {
 	t.Helper()
-	err := db.Snapshot(t.Context(), def, func(s wal.Snapshot) error {
+	err := db.Snapshot(t.Context(), def, func(s wal.Snapshot, _ []Edge) error {
 		snap = s
 		return nil
 	}, func(row wal.Tuple) error {
@@ -116,7 +116,7 @@ func TestSnapshotVisibility(t *testing.T) {
 	var after uint64
 	var rows [][]string
 	var snap wal.Snapshot
-	err := db.Snapshot(t.Context(), def, func(s wal.Snapshot) error {
+	err := db.Snapshot(t.Context(), def, func(s wal.Snapshot, _ []Edge) error {
 		snap = s
 		// Taken already: what is committed now must not be among the rows.
 		after = xid("insert into t values (2)")
@@ -248,12 +248,12 @@ func TestSnapshotFailures(t *testing.T) {
 	pg.Exec("create table t (id int primary key, v text); insert into t select i, 'x' from generate_series(1, 1000) i")
 	db := open(t, pg, func(c *Config) { c.FirstRowLimit = 50 * time.Millisecond })
 	tab := table(t, db, "t")
-	start := func(wal.Snapshot) error { return nil }
+	start := func(wal.Snapshot, []Edge) error { return nil }
 	row := func(wal.Tuple) error { return nil }
 
 	t.Run("callbacks", func(t *testing.T) {
 		mine := errors.New("mine")
-		if err := db.Snapshot(t.Context(), all(tab), func(wal.Snapshot) error { return mine }, row); !errors.Is(err, mine) {
+		if err := db.Snapshot(t.Context(), all(tab), func(wal.Snapshot, []Edge) error { return mine }, row); !errors.Is(err, mine) {
 			t.Error(err)
 		}
 		n := 0
@@ -359,7 +359,7 @@ func TestSnapshotMemory(t *testing.T) {
 	runtime.GC()
 	runtime.ReadMemStats(&before)
 	rows, size := 0, 0
-	err := db.Snapshot(t.Context(), def, func(wal.Snapshot) error { return nil }, func(row wal.Tuple) error {
+	err := db.Snapshot(t.Context(), def, func(wal.Snapshot, []Edge) error { return nil }, func(row wal.Tuple) error {
 		rows++
 		size += len(row[1])
 		return nil
@@ -392,7 +392,7 @@ func BenchmarkSnapshot(b *testing.B) {
 	b.Run("rows", func(b *testing.B) {
 		for b.Loop() {
 			rows := 0
-			err := db.Snapshot(b.Context(), def, func(wal.Snapshot) error { return nil }, func(wal.Tuple) error { rows++; return nil })
+			err := db.Snapshot(b.Context(), def, func(wal.Snapshot, []Edge) error { return nil }, func(wal.Tuple) error { rows++; return nil })
 			if err != nil || rows != n {
 				b.Fatal(rows, err)
 			}

@@ -41,7 +41,7 @@ func (db *DB) Subset(ctx context.Context, s *shape.Subset, onStart func(wal.Snap
 	}
 	ctx, cancel := context.WithTimeoutCause(ctx, subsetLimit, errSubsetLimit)
 	defer cancel()
-	return valueError(db.read(ctx, "subset", s.Def, subsetQuery(s), onStart, onRow))
+	return valueError(db.read(ctx, "subset", s.Def, subsetQuery(s), func(sn wal.Snapshot, _ []Edge) error { return onStart(sn) }, onRow))
 }
 
 // subsetQuery is SELECT with the shape's own clause and the subset's. Both are

@@ -21,6 +21,6 @@
 //  3. No shape twice, no allocation for a change in steady state.
 //  4. Removing a shape costs what it owns, never a walk over others.
 //
-// Files: index.go the index · table.go one table's part of it · lookup.go the
-// way of a change.
+// Files: index.go the index · table.go one table's part of it · kin.go
+// partitions and their ancestors · lookup.go the way of a change.
 package route

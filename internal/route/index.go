@@ -9,8 +9,9 @@ import (
 type Index struct {
 	tables  map[uint32]*table
 	entries map[shape.ID]*entry
-	parents map[uint32][]uint32 // leaf → the partitioned tables above it
-	stamp   uint64              // of the present change, see entry.seen
+	kin     Kin
+	roots   int    // shapes on partitioned tables
+	stamp   uint64 // of the present change, see entry.seen
 	key     []byte
 	keys    []string
 }
@@ -20,7 +21,6 @@ func New() *Index {
 	return &Index{
 		tables:  make(map[uint32]*table),
 		entries: make(map[shape.ID]*entry),
-		parents: make(map[uint32][]uint32),
 	}
 }
 
@@ -51,6 +51,9 @@ func (x *Index) Add(id shape.ID, def *shape.Def) {
 		x.tables[def.Table.OID] = t
 	}
 	t.add(e)
+	if partitioned(def) {
+		x.roots++
+	}
 }
 
 // Remove takes a shape out. Removing one that is not there changes nothing.
@@ -60,6 +63,9 @@ func (x *Index) Remove(id shape.ID) {
 		return
 	}
 	delete(x.entries, id)
+	if partitioned(e.def) {
+		x.roots--
+	}
 	oid := e.def.Table.OID
 	t := x.tables[oid]
 	t.remove(e)
@@ -68,20 +74,10 @@ func (x *Index) Remove(id shape.ID) {
 	}
 }
 
-// SetParents says which partitioned tables a leaf belongs to: its changes are
-// theirs too. No parents forget the leaf.
-func (x *Index) SetParents(leaf uint32, parents []uint32) {
-	if len(parents) == 0 {
-		delete(x.parents, leaf)
-		return
-	}
-	x.parents[leaf] = parents
-}
-
 // Shapes appends all shapes of a table to dst.
 func (x *Index) Shapes(oid uint32, dst []shape.ID) []shape.ID {
 	dst = x.tables[oid].appendAll(dst)
-	for _, p := range x.parents[oid] {
+	for _, p := range x.kin[oid] {
 		dst = x.tables[p].appendAll(dst)
 	}
 	return dst
@@ -91,7 +87,7 @@ func (x *Index) Shapes(oid uint32, dst []shape.ID) []shape.ID {
 func (x *Index) Route(ch *wal.Change, dst []shape.ID) []shape.ID {
 	x.stamp++
 	dst = x.route(x.tables[ch.Rel.OID], ch, dst)
-	for _, p := range x.parents[ch.Rel.OID] {
+	for _, p := range x.kin[ch.Rel.OID] {
 		dst = x.route(x.tables[p], ch, dst)
 	}
 	return dst

@@ -111,19 +111,32 @@ func TestRoute(t *testing.T) {
 func TestPartitions(t *testing.T) {
 	root := boats()
 	x := New()
+	x.Add(2, define(t, boats(), ""))
+	if x.InDoubt(5) {
+		t.Error("in doubt without a shape on a partitioned table")
+	}
+	x.Remove(2)
+	root.Kind = 'p'
 	x.Add(1, define(t, root, "owner = 7"))
 	leaf := relation(root, "name", "owner", "id")
 	leaf.OID = 5
 	ch := wal.Change{Op: wal.Insert, Rel: leaf, New: row("x", 7, 1)}
-	if got := routed(x, ch); got != nil {
-		t.Errorf("before the parents are known: got %v", got)
+	if !x.InDoubt(5) || len(x.Partitioned(nil)) != 1 {
+		t.Error("a table that nothing is known of is not in doubt")
 	}
-	x.SetParents(5, []uint32{1})
+	x.SetKin(Kin{5: {1}, 6: nil})
+	if x.InDoubt(5) || x.InDoubt(6) {
+		t.Error("a known table is in doubt")
+	}
 	if got := routed(x, ch); !slices.Equal(got, []shape.ID{1}) {
 		t.Errorf("got %v", got)
 	}
 	if got := x.Shapes(5, nil); !slices.Equal(got, []shape.ID{1}) {
 		t.Errorf("shapes of the leaf: got %v", got)
+	}
+	x.Remove(1)
+	if x.InDoubt(9) || x.Partitioned(nil) != nil {
+		t.Error("in doubt after the last shape on a partitioned table has gone")
 	}
 }
 

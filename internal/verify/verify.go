@@ -95,7 +95,7 @@ func (s *Service) selected(ctx context.Context, def *shape.Def) (rows, wal.Snaps
 	all, cols := make(rows), newColumns(def)
 	var sees wal.Snapshot
 	var key []byte
-	err := s.DB.Snapshot(ctx, def, func(snap wal.Snapshot) error {
+	err := s.DB.Snapshot(ctx, def, func(snap wal.Snapshot, _ []pgquery.Edge) error {
 		sees = snap
 		return nil
 	}, func(row wal.Tuple) error {

@@ -1,0 +1,59 @@
+package engine
+
+import (
+	"maps"
+	"slices"
+	"testing"
+
+	"github.com/spillway-sync/spillway/internal/pgquery"
+)
+
+// What is learned of one family does not touch another, and what is not found any
+// more is gone.
+func TestKinLearns(t *testing.T) {
+	edges := func(pairs ...uint32) (all []pgquery.Edge) {
+		for i := 0; i < len(pairs); i += 2 {
+			all = append(all, pgquery.Edge{Child: pairs[i], Parent: pairs[i+1]})
+		}
+		return all
+	}
+	// 1 > 2 > 3 and 1 > 4; 10 > 11
+	known := kin{}.learn([]uint32{1}, edges(2, 1, 3, 2, 4, 1)).kin
+	known = known.learn([]uint32{10, 20}, edges(11, 10)).kin
+	if got := known.ancestors(); !maps.EqualFunc(got, map[uint32][]uint32{
+		1: nil, 2: {1}, 3: {1, 2}, 4: {1}, 10: nil, 11: {10}, 20: nil,
+	}, slices.Equal) {
+		t.Errorf("got %v", got)
+	}
+	for name, c := range map[string]struct {
+		oids    []uint32
+		found   []pgquery.Edge
+		added   int
+		removed []edge
+		ancestors,
+		of uint32 // the number of ancestors of a table, afterwards
+	}{
+		"the same":                  {[]uint32{1}, edges(2, 1, 3, 2, 4, 1), 0, nil, 2, 3},
+		"seen from below":           {[]uint32{3}, edges(3, 2, 2, 1), 0, nil, 2, 3},
+		"a new one":                 {[]uint32{1}, edges(2, 1, 3, 2, 4, 1, 5, 2), 1, nil, 2, 5},
+		"a new one, from below":     {[]uint32{5}, edges(5, 2, 2, 1), 1, nil, 2, 5},
+		"one detached":              {[]uint32{1}, edges(2, 1, 4, 1), 0, []edge{{3, 2}}, 0, 3},
+		"one detached, from below":  {[]uint32{3}, nil, 0, []edge{{3, 2}}, 0, 3},
+		"a whole branch detached":   {[]uint32{1}, edges(4, 1), 0, []edge{{2, 1}}, 1, 3},
+		"a branch, seen from there": {[]uint32{2}, edges(3, 2), 0, []edge{{2, 1}}, 1, 3},
+		"a stranger":                {[]uint32{30}, nil, 0, nil, 0, 30},
+	} {
+		n := known.learn(c.oids, c.found)
+		slices.SortFunc(n.removed, func(a, b edge) int { return int(a.child) - int(b.child) })
+		if len(n.added) != c.added || !slices.Equal(n.removed, c.removed) {
+			t.Errorf("%s: added %v, removed %v", name, n.added, n.removed)
+		}
+		got, ok := n.kin.ancestors()[c.of]
+		if !ok || len(got) != int(c.ancestors) {
+			t.Errorf("%s: ancestors of %d: %v, known: %v", name, c.of, got, ok)
+		}
+		if _, ok := n.kin[11]; !ok {
+			t.Errorf("%s: another family is forgotten", name)
+		}
+	}
+}

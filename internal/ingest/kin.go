@@ -1,0 +1,129 @@
+package ingest
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/spillway-sync/spillway/internal/consume"
+	"github.com/spillway-sync/spillway/internal/route"
+	"github.com/spillway-sync/spillway/internal/shape"
+	"github.com/spillway-sync/spillway/internal/wal"
+)
+
+// Partitions. A row comes under the name of the partition that holds it; whose
+// partition that is stands in the catalogue only, which the spine must not wait
+// for. So the ancestors of tables are kept beside the stream (route.Kin). When a
+// row comes of a table that is not in there yet, while there are shapes on
+// partitioned tables, their shards are left out like one that is too slow: their
+// workers read the journal by themselves, and wait there until it is known.
+//
+// A replay may know more than the spine knew: that is as if it had been known in
+// time, since a table that becomes a partition with rows in it rotates the shapes
+// of its ancestors (package engine).
+
+const (
+	// kinLimit is how long a worker waits to learn of a table's ancestors.
+	kinLimit = 5 * time.Second
+	kinPoll  = 50 * time.Millisecond
+)
+
+// kinNow is what is known of ancestors at present.
+type kinNow struct {
+	kin  route.Kin
+	next chan struct{} // closed when more is known
+}
+
+// SetKin says what is known of the ancestors of tables. The map is not changed any
+// more by the caller.
+func (in *Ingest) SetKin(k route.Kin) {
+	was := in.kin.Swap(&kinNow{kin: k, next: make(chan struct{})})
+	close(was.next)
+}
+
+func (in *Ingest) newIndex() *route.Index {
+	x := route.New()
+	x.SetKin(in.kin.Load().kin)
+	return x
+}
+
+func (s *spine) refreshKin() {
+	if k := s.in.kin.Load(); k != s.kin {
+		s.kin, s.clear = k, nil
+		s.index.SetKin(k.kin)
+	}
+}
+
+// doubt takes a row in of which it is not known whose partition holds it: every
+// shape on a partitioned table may owe it.
+func (s *spine) doubt() {
+	if s.doubted {
+		return
+	}
+	s.doubted = true
+	s.ids = s.index.Partitioned(s.ids[:0])
+	for _, id := range s.ids {
+		s.touched[id] = struct{}{}
+		sh := s.shardOf(id)
+		sh.doubt.Store(true)
+		if !sh.lagging {
+			s.leaveOut(sh)
+		}
+	}
+}
+
+// settleDoubt is called when everything up to w.pos has been read: whoever was
+// held to owe something has it now, or it was not for him.
+func (w *worker) settleDoubt() error {
+	if w.private || !w.sh.doubt.Swap(false) {
+		return nil
+	}
+	for _, m := range w.members {
+		if !m.dead && !m.open && m.shape.Def().Table.Kind == 'p' {
+			m.consumer.Skip(w.pos)
+			w.mark(m)
+		}
+	}
+	return w.commit(w.pos)
+}
+
+// clear makes sure that it is known whose rows those of a table are. If it cannot
+// be found out, shapes that might miss them are given up.
+func (rp *replay) clear(ctx context.Context, rel *wal.Relation) error {
+	if rel == rp.known {
+		return nil
+	}
+	limit := time.Now().Add(kinLimit)
+	t := time.NewTicker(kinPoll)
+	defer t.Stop()
+	for rp.index.InDoubt(rel.OID) {
+		now := rp.w.in.kin.Load()
+		rp.index.SetKin(now.kin)
+		if !rp.index.InDoubt(rel.OID) {
+			break
+		}
+		if time.Now().After(limit) {
+			rp.giveUp(rel)
+			break
+		}
+		select {
+		case <-now.next:
+		case <-t.C:
+			rp.w.pulse.beat.Add(1) // it waits for somebody, with a limit
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	rp.known = rel
+	return nil
+}
+
+func (rp *replay) giveUp(rel *wal.Relation) {
+	why := &consume.Rotate{Reason: shape.ReasonSchema, Detail: fmt.Sprintf(
+		"whether %q.%q is a partition of the table could not be found out within %s", rel.Schema, rel.Name, kinLimit)}
+	for _, id := range rp.index.Partitioned(nil) {
+		if m := rp.w.members[id]; m != nil && !m.dead {
+			rp.note(rp.w.settle(m, why))
+		}
+	}
+}

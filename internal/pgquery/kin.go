@@ -1,0 +1,95 @@
+package pgquery
+
+import (
+	"context"
+	"fmt"
+	"strconv"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+)
+
+// Edge says that a table is a partition or an inheritance child of another.
+type Edge struct {
+	Child, Parent uint32
+	// Together: the table was made in the transaction that made it a partition.
+	Together bool
+}
+
+// kinQuery finds all edges above and below some tables. System columns are noted
+// in pg_attribute when a table is made and never again: their xmin is who made it.
+const kinQuery = `
+with recursive down(oid) as (
+	select unnest(%[1]s)
+	union select i.inhrelid from down d join pg_inherits i on i.inhparent = d.oid
+), up(oid) as (
+	select unnest(%[1]s)
+	union select i.inhparent from up u join pg_inherits i on i.inhrelid = u.oid
+)
+select i.inhrelid, i.inhparent, c.relispartition and a.xmin = i.xmin
+from pg_inherits i
+join pg_class c on c.oid = i.inhrelid
+join pg_attribute a on a.attrelid = i.inhrelid and a.attname = 'tableoid' and a.attnum < 0
+where i.inhparent in (select oid from down) or i.inhrelid in (select oid from up)
+order by 1, 2`
+
+// Kin lists the edges above and below some tables, at any distance.
+func (db *DB) Kin(ctx context.Context, oids []uint32) ([]Edge, error) {
+	var edges []Edge
+	err := db.look(ctx, func(tx pgx.Tx) error {
+		rows, err := tx.Query(ctx, fmt.Sprintf(kinQuery, "$1::oid[]"), oidArray(oids))
+		if err != nil {
+			return err
+		}
+		edges, err = pgx.CollectRows(rows, pgx.RowToStructByPos[Edge])
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("look up partitions and their ancestors: %w", err)
+	}
+	return edges, nil
+}
+
+// parseEdges reads the answer to kinQuery in text format.
+func parseEdges(res *pgconn.Result) ([]Edge, error) {
+	edges := make([]Edge, len(res.Rows))
+	for i, row := range res.Rows {
+		child, err := strconv.ParseUint(string(row[0]), 10, 32)
+		if err != nil {
+			return nil, fmt.Errorf("read an oid: %w", err)
+		}
+		parent, err := strconv.ParseUint(string(row[1]), 10, 32)
+		if err != nil {
+			return nil, fmt.Errorf("read an oid: %w", err)
+		}
+		edges[i] = Edge{Child: uint32(child), Parent: uint32(parent), Together: string(row[2]) == "t"}
+	}
+	return edges, nil
+}
+
+// BornEmpty reports whether a partition that was made and attached in one
+// transaction (Edge.Together) had no rows when it was attached: all that it has
+// came through the stream. What that transaction itself wrote before stands there
+// with an older command number.
+func (db *DB) BornEmpty(ctx context.Context, oid uint32) (empty bool, err error) {
+	err = db.look(ctx, func(tx pgx.Tx) error {
+		var kind, name, xmin, cmin string
+		err := tx.QueryRow(ctx, `
+			select c.relkind::text, format('%I.%I', n.nspname, c.relname), i.xmin::text, i.cmin::text
+			from pg_inherits i join pg_class c on c.oid = i.inhrelid join pg_namespace n on n.oid = c.relnamespace
+			where i.inhrelid = $1::oid`, oid).Scan(&kind, &name, &xmin, &cmin)
+		if err != nil {
+			return err
+		}
+		if kind != "r" {
+			empty = kind == "p" // it has no rows of its own
+			return nil
+		}
+		return tx.QueryRow(ctx, "select not exists (select from only "+name+
+			" where xmin::text = $1 and cmin::text::int8 < $2::int8)", xmin, cmin).Scan(&empty)
+	})
+	if err != nil {
+		return false, fmt.Errorf("look whether partition %d was attached without rows: %w", oid, err)
+	}
+	return empty, nil
+}

@@ -1,0 +1,167 @@
+package e2e
+
+import (
+	"fmt"
+	"maps"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/spillway-sync/spillway/internal/pgtest"
+)
+
+const partitionedTable = `
+CREATE TABLE root (id int, region text, v text, PRIMARY KEY (region, id)) PARTITION BY LIST (region);
+CREATE TABLE eu PARTITION OF root FOR VALUES IN ('eu');
+CREATE TABLE us (v text, x int, region text NOT NULL, id int NOT NULL);
+ALTER TABLE us DROP x; ALTER TABLE us ADD PRIMARY KEY (region, id); ALTER TABLE root ATTACH PARTITION us FOR VALUES IN ('us');
+CREATE TABLE asia PARTITION OF root FOR VALUES IN ('jp', 'in') PARTITION BY LIST (region);
+CREATE TABLE jp PARTITION OF asia FOR VALUES IN ('jp');
+INSERT INTO root VALUES (1, 'eu', 'a'), (2, 'us', 'b'), (3, 'jp', 'c');`
+
+// Shapes on a partitioned table, on a part of it that is partitioned itself, and on
+// partitions: each gets its rows under its own name, whatever happens to the
+// partitions (shape-semantics §10.9, cases 205 to 215).
+func TestPartitions(t *testing.T) {
+	t.Parallel()
+	db := pgtest.New(t)
+	db.Exec(partitionedTable)
+	s := newService(t, db.URL, "SPILLWAY_AUDIT_EVERY=100ms")
+	shapes := map[string]*follower{}
+	for _, name := range []string{"root", "asia", "eu", "us", "jp"} {
+		shapes[name] = newFollower(s.url, "table", name)
+	}
+	shapes["where"] = newFollower(s.url, "table", "root", "where", "v <> 'out'")
+	check := func(what string, rotated ...string) {
+		t.Helper()
+		for _, name := range slices.Sorted(maps.Keys(shapes)) {
+			f, table, where := shapes[name], "public."+name, "true"
+			if name == "where" {
+				table, where = "public.root", "v <> 'out'"
+			}
+			f.until(t, 60*time.Second, what+": "+name, func() error {
+				want := 0
+				if slices.Contains(rotated, name) {
+					want = 1
+				}
+				if f.rotations != want {
+					return fmt.Errorf("%d rotations, want %d", f.rotations, want)
+				}
+				return keyed(db, f, table, where)
+			})
+			f.rotations = 0
+		}
+	}
+	check("first rows")
+	for _, c := range []struct {
+		what, sql string
+		rotated   []string
+	}{
+		{"205, 206, 211: inserts in each", "INSERT INTO root VALUES (11, 'eu', 'A'), (12, 'us', 'B'), (13, 'jp', 'C')", nil},
+		{"212: updates and deletes in each", "UPDATE root SET v = v || '!'; DELETE FROM root WHERE id > 11", nil},
+		{"208: rows that move", "UPDATE root SET region = 'us', v = 'moved' WHERE id = 1; UPDATE root SET region = 'jp' WHERE id = 2", nil},
+		{"213: out of the clause and in again, across partitions", "UPDATE root SET v = 'out', region = 'eu' WHERE id = 1; UPDATE root SET v = 'in', region = 'us' WHERE id = 1", nil},
+		{"207: a new partition and its rows in one transaction", "BEGIN; CREATE TABLE br PARTITION OF root FOR VALUES IN ('br'); INSERT INTO root VALUES (20, 'br', 'n'); INSERT INTO br VALUES (21, 'br', 'm'); COMMIT", nil},
+		{"207: a new partition at the second level", "CREATE TABLE india PARTITION OF asia FOR VALUES IN ('in'); INSERT INTO root VALUES (22, 'in', 'o'); INSERT INTO root VALUES (23, 'eu', 'p')", nil},
+		{"212: updates in the new ones, once their identity is set", "", nil},
+		{"210: TRUNCATE of one partition", "TRUNCATE eu; INSERT INTO root VALUES (30, 'eu', 'q')", []string{"root", "where", "eu"}},
+		{"209: TRUNCATE of all", "TRUNCATE root; INSERT INTO root VALUES (31, 'eu', 'r'), (32, 'jp', 's')", []string{"root", "where", "eu", "us", "asia", "jp"}},
+		{"215: ATTACH of a filled table", "CREATE TABLE za (LIKE root); INSERT INTO za VALUES (40, 'za', 't'); ALTER TABLE root ATTACH PARTITION za FOR VALUES IN ('za')", []string{"root", "where"}},
+		{"215: the same in one transaction", "BEGIN; CREATE TABLE au (LIKE root); INSERT INTO au VALUES (41, 'au', 'u'); ALTER TABLE root ATTACH PARTITION au FOR VALUES IN ('au'); COMMIT", []string{"root", "where"}},
+		{"215: DETACH", "ALTER TABLE root DETACH PARTITION za", []string{"root", "where"}},
+		{"a partition dropped at the second level", "DROP TABLE india", []string{"root", "where", "asia"}},
+		{"214: a table attached with its columns in another order", "INSERT INTO root VALUES (50, 'us', 'v')", nil},
+	} {
+		if c.sql == "" {
+			eventually(t, 30*time.Second, "FULL identity of all partitions", func() error {
+				if n := db.Value("SELECT coalesce(string_agg(relname, ' '), '') FROM pg_class WHERE relispartition AND relkind = 'r' AND relreplident <> 'f'"); n != "" {
+					return fmt.Errorf("not FULL: %s", n)
+				}
+				return nil
+			})
+			c.sql = "UPDATE root SET v = v || '?'; DELETE FROM root WHERE id = 21"
+		}
+		db.Exec(c.sql)
+		check(c.what, c.rotated...)
+	}
+	// After a crash the journal is read again, and it is known whose rows they are.
+	s.kill()
+	db.Exec("INSERT INTO root VALUES (60, 'jp', 'w'); CREATE TABLE cl PARTITION OF root FOR VALUES IN ('cl'); INSERT INTO root VALUES (61, 'cl', 'x')")
+	s.start()
+	check("a restart")
+}
+
+func keyed(db *pgtest.DB, f *follower, table, where string) error {
+	name := `"` + strings.ReplaceAll(table, ".", `"."`) + `"`
+	want := strings.Fields(db.Value(fmt.Sprintf(
+		`SELECT coalesce(string_agg('%s/"' || region || '"/"' || id || '"=' || v, ' '), '') FROM %s WHERE %s`, name, table, where)))
+	var got []string
+	for key, row := range f.rows {
+		got = append(got, key+"="+*row["v"])
+	}
+	slices.Sort(got)
+	slices.Sort(want)
+	if !slices.Equal(got, want) {
+		return fmt.Errorf("%s: got %v, want %v", table, got, want)
+	}
+	return nil
+}
+
+// Inheritance children are followed as partitions are; a new one rotates.
+func TestInheritance(t *testing.T) {
+	t.Parallel()
+	db := pgtest.New(t)
+	db.Exec(`CREATE TABLE base (id int PRIMARY KEY, region text, v text); CREATE TABLE child (extra int) INHERITS (base);
+		INSERT INTO base VALUES (1, 'a', 'x'); INSERT INTO child VALUES (2, 'b', 'y', 7)`)
+	s := newService(t, db.URL, "SPILLWAY_AUDIT_EVERY=100ms")
+	f := newFollower(s.url, "table", "base")
+	check := func(what string, rotations int) {
+		t.Helper()
+		f.until(t, 60*time.Second, what, func() error {
+			if f.rotations != rotations {
+				return fmt.Errorf("%d rotations, want %d", f.rotations, rotations)
+			}
+			if got, want := fmt.Sprint(len(f.rows)), db.Value("SELECT count(*) FROM base"); got != want {
+				return fmt.Errorf("%s rows, want %s", got, want)
+			}
+			return nil
+		})
+	}
+	check("first rows", 0)
+	db.Exec("INSERT INTO child VALUES (3, 'b', 'z', 8); UPDATE base SET v = 'new'; DELETE FROM child WHERE id = 2")
+	check("changes of a child", 0)
+	db.Exec("CREATE TABLE second () INHERITS (base); INSERT INTO second VALUES (9, 'c', 'w')")
+	check("a new child", 1)
+}
+
+// A shape's WHERE is no secret to partitions that were made before it: many shapes
+// on one partitioned table each get their rows, also of a partition made meanwhile.
+func TestManyShapesOnPartitions(t *testing.T) {
+	t.Parallel()
+	db := pgtest.New(t)
+	db.Exec("CREATE TABLE root (id int, region text, v text, PRIMARY KEY (region, id)) PARTITION BY LIST (region); CREATE TABLE p0 PARTITION OF root FOR VALUES IN ('r0')")
+	s := newService(t, db.URL)
+	const n = 40
+	for i := range n {
+		resp, err := http.Get(s.url + "?" + url.Values{"table": {"root"}, "offset": {"-1"}, "where": {fmt.Sprintf("v = '%d'", i)}}.Encode())
+		if err != nil {
+			t.Fatal(err)
+		}
+		resp.Body.Close()
+	}
+	for p := 1; p < 6; p++ {
+		db.Exec(fmt.Sprintf("CREATE TABLE p%d PARTITION OF root FOR VALUES IN ('r%d'); INSERT INTO root SELECT g, 'r%d', g FROM generate_series(0, %d) g", p, p, p, n-1))
+	}
+	for i := range n {
+		f := newFollower(s.url, "table", "root", "where", fmt.Sprintf("v = '%d'", i))
+		f.until(t, 60*time.Second, "all partitions' rows", func() error {
+			return keyed(db, f, "public.root", fmt.Sprintf("v = '%d'", i))
+		})
+		if f.rotations != 0 {
+			t.Errorf("shape %d was rotated %d times", i, f.rotations)
+		}
+	}
+}
