@@ -55,12 +55,42 @@ func TestChecklist(t *testing.T) {
 	}
 }
 
+// TestProtocolExamples runs the examples of docs/protocol.md, in their order.
+// There $handle and $offset are those of the response before.
+func TestProtocolExamples(t *testing.T) {
+	t.Parallel()
+	text, err := os.ReadFile("../../docs/protocol.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	pg := pgtest.New(t)
+	run := &checkRun{t: t, pg: pg, s: newService(t, pg.URL), walks: true}
+	example, n := false, 0
+	for i, line := range strings.Split(string(text)+"\n", "\n") {
+		if strings.HasPrefix(line, "```") {
+			example = line == "```example"
+			line = "#" // what was said of the response before is compared
+		} else if !example {
+			continue
+		}
+		n++
+		if err := run.line(line); err != nil {
+			t.Fatalf("line %d: %s: %v", i+1, line, err)
+		}
+	}
+	if n < 20 {
+		t.Errorf("%d lines of examples", n)
+	}
+}
+
 // checkRun is a script at work.
 type checkRun struct {
 	t    *testing.T
 	pg   *pgtest.DB
 	s    *service
 	name string
+	// walks: every response moves handle and offset.
+	walks bool
 
 	query          string // of the shape that is followed
 	handle, offset string
@@ -111,7 +141,8 @@ func (r *checkRun) line(line string) error {
 			return fmt.Errorf("status %d: %v", r.status, r.got)
 		}
 	default:
-		name, want, ok := strings.Cut(line, ": ")
+		name, want, ok := strings.Cut(line, ":")
+		want = strings.TrimPrefix(want, " ")
 		if got := r.header.Get(name); !ok || got != want {
 			return fmt.Errorf("got %q", got)
 		}
@@ -197,6 +228,9 @@ func (r *checkRun) get(method, query, body string) {
 		r.t.Fatal(err)
 	}
 	r.status, r.header, r.got = res.StatusCode, res.Header, messages(text)
+	if r.walks && r.status == http.StatusOK {
+		r.handle, r.offset = res.Header.Get("electric-handle"), res.Header.Get("electric-offset")
+	}
 }
 
 var volatile = []struct {
@@ -205,6 +239,7 @@ var volatile = []struct {
 }{
 	{regexp.MustCompile(`"txids":\[\d+\]`), `"txids":[X]`},
 	{regexp.MustCompile(`"lsn":"\d+"`), `"lsn":"L"`},
+	{regexp.MustCompile(`_lsn":"\d+"`), `_lsn":"L"`},
 	{regexp.MustCompile(`"xmin":"\d+","xmax":"\d+","xip_list":\[("\d+",?)*\]`), `"xmin":"X","xmax":"X","xip_list":[]`},
 	{regexp.MustCompile(`,"snapshot_mark":\d+`), ``},
 }
