@@ -172,6 +172,11 @@ type visit struct {
 func (v *visit) serve() error {
 	v.sh.Watch()
 	defer v.sh.Unwatch()
+	if v.req.live {
+		// It may wait for long: what it asked with need not wait with it, a large
+		// WHERE clause least of all. Only answers that are not live tell the schema.
+		v.def, v.q = v.sh.Def(), nil
+	}
 	if ill, is := v.sh.Illness(); is && v.sh.State() == registry.Parked {
 		return parked(ill, time.Now())
 	}
