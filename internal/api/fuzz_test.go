@@ -67,7 +67,7 @@ func TestRandomRequests(t *testing.T) {
 		q := url.Values{}
 		for range rng.IntN(7) {
 			name := pick("table", "offset", "handle", "live", "live_sse", "columns", "columns[]", "where", "params",
-				"params[1]", "replica", "log", "cursor", "queryable_columns", "subset__where", "secret", "experimental_compaction", "\xff")
+				"params[1]", "replica", "log", "cursor", "queryable_columns", "subset__where", "subset__order_by", "subset__limit", "subset__params", "subset[where]", "secret", "experimental_compaction", "\xff")
 			q.Add(name, pick("boats", "-1", "now", "0_0", "0_inf", "771_0", handle, "true", "", " ", "id", "id,name", `"`, `""`, "\x00",
 				"full", "changes_only", "default", "5", "-5", "9999999999999999999999", "a.b", "%", "é", "id = 1", strings.Repeat("x", 100)))
 		}
