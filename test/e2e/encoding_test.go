@@ -1,0 +1,224 @@
+package e2e
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/spillway-sync/spillway/internal/pgtest"
+)
+
+// values are types and nasty values of theirs, as SQL (shape-semantics §8.3).
+var values = []struct {
+	typ    string
+	values []string
+}{
+	{"int2", []string{"-32768"}},
+	{"int4", []string{"2147483647"}},
+	{"int8", []string{"-9223372036854775808"}},
+	{"numeric", []string{"1.10", "1.1", "'NaN'", "'-Infinity'", "1e130", "0.000000000000000000001"}},
+	{"numeric(9,3)", []string{"-2.5"}},
+	{"float4", []string{"1.1", "'-0'", "1e-45", "'NaN'", "3.4028235e38"}},
+	{"float8", []string{"0.1::float8 + 0.2", "1e300", "5e-324", "'-0'", "'-Infinity'", "1.234567890123456"}},
+	{"money", []string{"-1234.5"}},
+	{"bool", []string{"true", "false"}},
+	{"text", []string{"''", `E'"\\\t\n\x01\x7f'`, `U&'\2028\+01F600'`, "'a/b_'"}},
+	{"varchar(12)", []string{"'naïve'"}},
+	{"char(5)", []string{"'ab'", "''"}},
+	{`"char"`, []string{"'x'", `'\200'`, "''"}},
+	{"name", []string{"'Name'"}},
+	{"bytea", []string{`'\x0001fffe5c27'`, `''`}},
+	{"date", []string{"'2024-02-29'", "'infinity'", "'0044-03-15 BC'"}},
+	{"time", []string{"'24:00'", "'12:30:45.123456'"}},
+	{"timetz", []string{"'12:00:00+02'", "'12:00:00-03:30:15'"}},
+	{"timestamp", []string{"'2022-01-12 00:01'", "'-infinity'", "'0001-01-01 BC'", "'294276-12-31 23:59:59.999999'"}},
+	{"timestamptz", []string{"'2022-01-12 00:01+05'", "'infinity'", "'0044-03-15 12:00 BC'"}},
+	{"timestamptz(2)", []string{"'2022-01-12 00:01:02.345+05'"}},
+	{"interval", []string{"'1 year 2 mons 3 days 04:05:06.7'", "'-1 day +02:03'", "'0'"}},
+	{"interval hour to minute", []string{"'5 hours 6 minutes 7 seconds'"}},
+	{"uuid", []string{"'A0EEBC99-9C0B-4EF8-BB6D-6BB9BD380A11'"}},
+	{"json", []string{`'{"a" : 1,  "a": [1 ,2]}'`}},
+	{"jsonb", []string{`'{"b" : 1,  "a": [1 ,2], "n": 1.10}'`, "'null'"}},
+	{"xml", []string{"'<a>x</a>text'"}},
+	{"inet", []string{"'10.0.0.1'", "'10.0.0.1/8'", "'::1'"}},
+	{"cidr", []string{"'10.0.0.0/8'", "'10.1.2.3/32'"}},
+	{"macaddr", []string{"'08-00-2b-01-02-03'"}},
+	{"macaddr8", []string{"'08:00:2b:01:02:03:04:05'"}},
+	{"bit(3)", []string{"B'101'"}},
+	{"varbit", []string{"B''", "B'10'"}},
+	{"point", []string{"'(0.1,1e300)'"}},
+	{"line", []string{"'{1,2,3}'"}},
+	{"lseg", []string{"'[(0,0),(1,1.5)]'"}},
+	{"box", []string{"'((0,0),(1,1))'"}},
+	{"path", []string{"'[(0,0),(1,1)]'", "'((0,0),(1,1))'"}},
+	{"polygon", []string{"'((0,0),(1,1),(2,0))'"}},
+	{"circle", []string{"'<(0,0),0.1>'"}},
+	{"tsvector", []string{"'fat:2A cat:3 ''o''''k'''"}},
+	{"tsquery", []string{"'fat & !cat:*'"}},
+	{"int4range", []string{"'[1,10]'", "'empty'", "'(,5)'"}},
+	{"numrange", []string{"'[1.10,2)'"}},
+	{"tstzrange", []string{"'[2024-01-01 00:00+02,)'"}},
+	{"daterange", []string{"'[2024-01-01,2024-02-29]'"}},
+	{"int4multirange", []string{"'{[1,3),[5,7)}'", "'{}'"}},
+	{"tstzmultirange", []string{"'{[2024-01-01 00:00+02,infinity)}'"}},
+	{"oid", []string{"4294967295"}},
+	{"xid", []string{"'4294967295'"}},
+	{"xid8", []string{"'18446744073709551615'"}},
+	{"tid", []string{"'(1,2)'"}},
+	{"pg_lsn", []string{"'16/B374D848'"}},
+	{"regclass", []string{"'pg_class'", "'public.ordinary'"}},
+	{"regtype", []string{"'public.mood'", "'int4'"}},
+	{"regproc", []string{"'now'"}},
+	{"mood", []string{"'glad'", "'very ''sad'''"}},
+	{"pair", []string{`ROW(1, 'a b', NULL)`, `ROW(NULL, '', 'x"y\')`}},
+	{"padded", []string{"'ab'"}},
+	{"flag", []string{"true"}},
+	{"words", []string{"'{a,b}'"}},
+	{"citext", []string{"'MiXed'"}},
+	{"hstore", []string{`'a=>1, "b c"=>NULL, q=>"\""'`}},
+	{"ltree", []string{"'Top.Science'"}},
+	{"int4[]", []string{"'{1,NULL,3}'", "'{}'", "'{{1,2},{3,4}}'", "'[0:1]={5,6}'"}},
+	{"text[]", []string{`ARRAY[NULL, 'NULL', 'a,b', 'q"', '\', '', '{}']`}},
+	{"bool[]", []string{"'{t,f,NULL}'"}},
+	{"float8[]", []string{"'{1.2,-3.2,Infinity,-Infinity,NaN}'"}},
+	{"char(3)[]", []string{"'{a,bc}'"}},
+	{"bytea[]", []string{`ARRAY['\x00ff'::bytea]`}},
+	{"interval[]", []string{"ARRAY['1 day 2 hours'::interval]"}},
+	{"timestamptz[]", []string{"ARRAY['2024-01-01 00:00+02'::timestamptz]"}},
+	{"date[]", []string{"'{infinity,0044-03-15 BC}'"}},
+	{"inet[]", []string{"'{10.0.0.1,10.0.0.0/8}'"}},
+	{"jsonb[]", []string{`ARRAY['{"a":1}'::jsonb]`}},
+	{"money[]", []string{"ARRAY[1.5::numeric::money]"}},
+	{"point[]", []string{"ARRAY['(1.1,2.2)'::point]"}},
+	{"numrange[]", []string{"ARRAY['[1.5,2)'::numrange]"}},
+	{"mood[]", []string{"'{glad}'"}},
+	{"pair[]", []string{`ARRAY[ROW(1, 'a b', NULL)::pair]`}},
+}
+
+const encodingTypes = `CREATE EXTENSION citext; CREATE EXTENSION hstore; CREATE EXTENSION ltree;
+	CREATE TABLE ordinary (id int PRIMARY KEY);
+	CREATE TYPE mood AS ENUM ('glad', 'very ''sad''');
+	CREATE TYPE pair AS (a int, b text, "C d" text);
+	CREATE DOMAIN padded AS char(4); CREATE DOMAIN flag AS bool; CREATE DOMAIN words AS text[];`
+
+// the settings under which values are shown (shape-semantics §8.1)
+const shown = `SET bytea_output = 'hex'; SET DateStyle = 'ISO, DMY'; SET TimeZone = 'UTC'; SET extra_float_digits = 1;
+	SET IntervalStyle = 'iso_8601'; SET lc_monetary = 'C'; SET search_path = 'pg_catalog';`
+
+// One value has one text: in the first rows, in the log, in what its type's output
+// function says; whatever a database and a role have set for their sessions (cases
+// 239 to 249). As a key too, where the type can be one (176).
+func TestEncoding(t *testing.T) {
+	t.Parallel()
+	db := pgtest.New(t)
+	db.Exec(encodingTypes)
+	var columns, names []string
+	rows := 1
+	for i, v := range values {
+		names = append(names, fmt.Sprintf("c%d", i))
+		columns = append(columns, fmt.Sprintf("c%d %s", i, v.typ))
+		rows = max(rows, len(v.values))
+	}
+	db.Exec("CREATE TABLE everything (id int PRIMARY KEY, " + strings.Join(columns, ", ") + ")")
+	insert := func(first int) {
+		for r := range rows {
+			list := []string{fmt.Sprint(first + r)}
+			for _, v := range values {
+				value := "NULL"
+				if r < len(v.values) {
+					value = v.values[r]
+				}
+				if v.typ == "money" {
+					value = "(" + value + ")::numeric"
+				}
+				if value != "NULL" && !strings.HasSuffix(v.typ, "[]") {
+					value = "(" + value + ")::" + v.typ
+				}
+				list = append(list, value)
+			}
+			db.Exec("INSERT INTO everything VALUES (" + strings.Join(list, ", ") + ")")
+		}
+	}
+	keyed := []string{"bool", "inet", "char(5)", "timestamptz", "float8", "bytea", "numeric", "uuid", "interval", "text", "padded", "money", "citext", "int4range", "date"}
+	key := func(id int) {
+		for n, typ := range keyed {
+			for _, v := range values {
+				if v.typ == typ {
+					cast := "(" + v.values[0] + ")::" + typ
+					if typ == "money" {
+						cast = "(" + v.values[0] + ")::numeric::money"
+					}
+					db.Exec(fmt.Sprintf("INSERT INTO k%d VALUES (%s, %d)", n, cast, id))
+				}
+			}
+		}
+	}
+	for n, typ := range keyed {
+		db.Exec(fmt.Sprintf("CREATE TABLE k%d (v %s, id int, PRIMARY KEY (v, id))", n, typ))
+	}
+	insert(0)
+	key(1)
+	for _, set := range []string{"DateStyle = 'SQL, MDY'", "TimeZone = 'CET'", "extra_float_digits = -10", "bytea_output = 'escape'",
+		"IntervalStyle = 'postgres'", "xmloption = 'document'", "search_path = 'public'"} {
+		db.Exec("ALTER DATABASE " + db.Name + " SET " + set)
+	}
+	s := newService(t, db.URL)
+	f := newFollower(s.url, "table", "everything")
+	f.until(t, 60*time.Second, "first rows", func() error { return nil })
+	keys := make([]*follower, len(keyed))
+	for n := range keyed {
+		keys[n] = newFollower(s.url, "table", fmt.Sprintf("k%d", n))
+		keys[n].until(t, 60*time.Second, "first rows", func() error { return nil })
+	}
+	insert(rows)
+	key(2)
+	f.until(t, 60*time.Second, "the log", func() error {
+		if len(f.rows) != 2*rows {
+			return fmt.Errorf("%d rows, want %d", len(f.rows), 2*rows)
+		}
+		return nil
+	})
+	for i, v := range values {
+		for r := range v.values {
+			want := output(t, db, fmt.Sprintf("SELECT %s FROM public.everything WHERE id = %d", names[i], r))
+			for path, id := range map[string]int{"first rows": r, "log": rows + r} {
+				got := f.rows[fmt.Sprintf(`"public"."everything"/"%d"`, id)][names[i]]
+				if got == nil || *got != want {
+					t.Errorf("%s %s, %s: got %q, want %q", v.typ, v.values[r], path, show(got), want)
+				}
+			}
+		}
+	}
+	for n, f := range keys {
+		f.until(t, 60*time.Second, "the log of keys", func() error {
+			if len(f.rows) != 2 {
+				return fmt.Errorf("%d rows, want 2", len(f.rows))
+			}
+			return nil
+		})
+		want := strings.ReplaceAll(output(t, db, fmt.Sprintf("SELECT v FROM public.k%d LIMIT 1", n)), "/", "//")
+		for id := 1; id <= 2; id++ {
+			if k := fmt.Sprintf(`"public"."k%d"/"%s"/"%d"`, n, want, id); f.rows[k] == nil {
+				t.Errorf("%s: no key %s", keyed[n], k)
+			}
+		}
+	}
+}
+
+func show(s *string) string {
+	if s == nil {
+		return "NULL"
+	}
+	return *s
+}
+
+// output is what the output function says of a single value.
+func output(t *testing.T, db *pgtest.DB, query string) string {
+	t.Helper()
+	res, err := db.Conn().PgConn().Exec(t.Context(), shown+query).ReadAll()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(res[len(res)-1].Rows[0][0])
+}
