@@ -59,9 +59,9 @@ func (b *countedBody) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// progress is a line on a terminal about the first sync, which goes away at its
+// syncProgress is a line on a terminal about the first sync, which goes away at its
 // end, and a line for each kind of fault that is retried.
-type progress struct {
+type syncProgress struct {
 	to      *os.File
 	traffic *counter
 	began   time.Time
@@ -76,15 +76,15 @@ type progress struct {
 	said  string
 }
 
-func startProgress(to *os.File, traffic *counter) *progress {
-	p := &progress{to: to, traffic: traffic, began: time.Now(), end: make(chan struct{})}
+func startProgress(to *os.File, traffic *counter) *syncProgress {
+	p := &syncProgress{to: to, traffic: traffic, began: time.Now(), end: make(chan struct{})}
 	if isTerminal(to) {
 		p.drawing.Go(p.draw)
 	}
 	return p
 }
 
-func (p *progress) draw() {
+func (p *syncProgress) draw() {
 	tick := time.NewTicker(200 * time.Millisecond)
 	defer tick.Stop()
 	for {
@@ -116,7 +116,7 @@ func grouped(n int64) string {
 }
 
 // add counts the rows of a batch. The first up-to-date message ends the line.
-func (p *progress) add(batch []client.Message) {
+func (p *syncProgress) add(batch []client.Message) {
 	for i := range batch {
 		if batch[i].IsChange() {
 			p.rows.Add(1)
@@ -131,7 +131,7 @@ func (p *progress) add(batch []client.Message) {
 }
 
 // stop removes the line.
-func (p *progress) stop() {
+func (p *syncProgress) stop() {
 	p.once.Do(func() {
 		close(p.end)
 		p.drawing.Wait()
@@ -139,7 +139,7 @@ func (p *progress) stop() {
 	})
 }
 
-func (p *progress) clear() {
+func (p *syncProgress) clear() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.shown {
@@ -149,7 +149,7 @@ func (p *progress) clear() {
 }
 
 // retrying tells of a fault, once as long as it is the same.
-func (p *progress) retrying(err error, _ time.Duration) {
+func (p *syncProgress) retrying(err error, _ time.Duration) {
 	p.clear()
 	p.mu.Lock()
 	defer p.mu.Unlock()
