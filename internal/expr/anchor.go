@@ -1,24 +1,41 @@
 package expr
 
-// Anchor is a value that a column must have: the routing index looks changes up
+// AnchorKind says what an Anchor asks of a row.
+type AnchorKind uint8
+
+const (
+	// AnchorIs: the column's key (AppendKey) is Low.
+	AnchorIs AnchorKind = iota + 1
+	// AnchorHas: the column is an array, and one of its elements has the key Low
+	// (AppendKeys).
+	AnchorHas
+	// AnchorWithin: the column's key is at least Low, and below High unless Open.
+	AnchorWithin
+)
+
+// Anchor is one thing that a row must have. The routing index looks changes up
 // by it.
 type Anchor struct {
-	Col int    // position in the columns given to Compile
-	Key string // canonical key of the value (AppendKey)
-	// Element: the column is an array, and the key is that of a value which one
-	// of its elements must have (AppendKeys). An array column has only such
-	// anchors, every other column none.
-	Element bool
+	Kind AnchorKind
+	Col  int // position in the columns given to Compile
+	Low  string
+	High string
+	Open bool // there is no High
 }
 
-// Anchors returns, when the clause can only be TRUE for a row in which at least
-// one anchor's column has the anchor's value, these anchors; else nil. It is a
-// necessary condition, not a sufficient one. The caller must not change the
-// slice.
-func (e *Expr) Anchors() []Anchor { return e.anchors }
+// Term is a conjunction of anchors: first those that ask for a value, by column,
+// then those that ask for elements, then one that asks for a range at the most.
+type Term []Anchor
+
+// Terms returns, when something is known of all rows that the clause is TRUE
+// for, the terms of which such a row has at least one; known with no terms means
+// that it is TRUE for none. It is a necessary condition, not a sufficient one:
+// the clause itself decides.
+func (e *Expr) Terms() (terms []Term, known bool) { return unpackTerms(e.plan) }
 
 // AppendKey appends the canonical key of a value in output text: two values of a
-// type have equal keys just when they are equal. False: the type is not
+// type have equal keys just when they are equal, and where the type can be asked
+// for ranges the keys' bytes order as the values do. False: the type is not
 // indexable or the text cannot be read; such a value may match any anchor of its
 // column.
 func AppendKey(dst []byte, t Type, text []byte) ([]byte, bool) {
@@ -33,72 +50,136 @@ func AppendKey(dst []byte, t Type, text []byte) ([]byte, bool) {
 	return k.info().key(dst, v), true
 }
 
-// anchorsOf finds the anchors of a node; nil: none.
-func anchorsOf(n node) []Anchor {
+// maxTerms bounds what the conjunction of two disjunctions becomes. Beyond it
+// one of both is left to the clause.
+const maxTerms = 64
+
+// never is what is known of a clause that no row satisfies.
+var never = []Term{}
+
+// termsOf finds the terms of a node; nil: nothing is known.
+func termsOf(n node) []Term {
 	switch n := n.(type) {
-	case *quantified:
-		return quantifiedAnchor(n)
-	case *operation:
-		if n.op.left == kindArray {
-			return containmentAnchors(n)
+	case *column:
+		if n.kind == kindBool {
+			return isTerm(n, &constant{t: boolType, value: boolValue(true)})
 		}
-		if n.op.compare != nil && n.op.rel == relEQ {
-			return equalityAnchor(n)
+	case *negation:
+		if c, ok := n.arg.(*column); ok && c.kind == kindBool {
+			return isTerm(c, &constant{t: boolType, value: boolValue(false)})
+		}
+	case *truthTest:
+		if n.what == yes && !n.not {
+			return termsOf(n.arg)
+		}
+	case *operation:
+		switch {
+		case n.op.left == kindArray:
+			return containmentTerms(n)
+		case n.op.compare != nil:
+			return comparisonTerms(n.op.rel, n.l, n.r)
+		}
+	case *quantified:
+		return quantifiedTerms(n)
+	case *distinct:
+		if n.not {
+			// NULL is not distinct from NULL: only a constant that is none will do.
+			return comparisonTerms(relEQ, n.l, n.r)
 		}
 	case *inList:
-		return listAnchors(n)
+		return listTerms(n)
 	case *logic:
 		if n.or {
-			return orAnchors(n)
+			return orTerms(n)
 		}
-		return andAnchors(n)
+		return andTerms(n)
 	}
 	return nil
 }
 
-// equalityAnchor: col = const or const = col.
-func equalityAnchor(n *operation) []Anchor {
-	l, r := n.l, n.r
+// comparisonTerms: col = const, col < const and so on, or the other way round.
+func comparisonTerms(rel relation, l, r node) []Term {
 	if _, ok := l.(*constant); ok {
 		l, r = r, l
+		rel = mirrored(rel)
 	}
 	k, ok := r.(*constant)
+	if !ok || k.value.null {
+		return nil
+	}
+	if rel == relEQ {
+		return isTerm(l, k)
+	}
+	key, col, ok := keyFor(l, k)
+	if !ok || !col.kind.info().ordered {
+		return nil
+	}
+	// The keys' least successor makes a bound that is in the range one that is
+	// not, and the other way round.
+	a := Anchor{Kind: AnchorWithin, Col: col.pos}
+	switch rel {
+	case relLT:
+		a.High = key
+	case relLE:
+		a.High = key + "\x00"
+	case relGT:
+		a.Low, a.Open = key+"\x00", true
+	case relGE:
+		a.Low, a.Open = key, true
+	default:
+		return nil
+	}
+	return []Term{{a}}
+}
+
+func mirrored(r relation) relation {
+	switch r {
+	case relLT:
+		return relGT
+	case relLE:
+		return relGE
+	case relGT:
+		return relLT
+	case relGE:
+		return relLE
+	}
+	return r
+}
+
+func isTerm(n node, k *constant) []Term {
+	key, col, ok := keyFor(n, k)
 	if !ok {
 		return nil
 	}
-	if a, ok := anchor(l, k); ok {
-		return []Anchor{a}
-	}
-	return nil
+	return []Term{{{Kind: AnchorIs, Col: col.pos, Low: key}}}
 }
 
-func listAnchors(n *inList) []Anchor {
-	var list []Anchor
+func listTerms(n *inList) []Term {
+	list := never
 	for _, k := range n.list {
 		if k.value.null {
 			continue // no row is equal to NULL
 		}
-		a, ok := anchor(n.arg, k)
-		if !ok {
+		t := isTerm(n.arg, k)
+		if t == nil {
 			return nil
 		}
-		list = append(list, a)
+		list = append(list, t...)
 	}
 	return dedup(list)
 }
 
-// anchor makes the key that the column's values have when they equal k. Keys are
+// keyFor makes the key that the column's values have when they equal k. Keys are
 // by the column's type, so k must be of a type with the same keys.
-func anchor(n node, k *constant) (Anchor, bool) {
-	col, ok := keyColumn(n)
+func keyFor(n node, k *constant) (key string, col *column, ok bool) {
+	col, ok = keyColumn(n)
 	if !ok || k.value.null || keyClass(col.kind) != keyClass(k.t.kind) || col.kind.info().key == nil {
-		return Anchor{}, false
+		return "", nil, false
 	}
 	// For a bpchar column compared as bpchar, blanks at the end do not matter;
 	// compared as text they do, but then the column has none, and a constant
 	// with blanks keeps them in its key and matches nothing.
-	key := k.t.kind.info().key(nil, k.value)
-	return Anchor{Col: col.pos, Key: string(key)}, true
+	return string(k.t.kind.info().key(nil, k.value)), col, true
 }
 
 // keyColumn looks through casts that leave the key as it is: those without a
@@ -126,53 +207,19 @@ func keyClass(k kind) kind {
 	switch k {
 	case kindInt2, kindInt4:
 		return kindInt8
+	case kindFloat4:
+		return kindFloat8 // a float4 is compared as the float8 that it is
 	case kindVarchar, kindBpchar, kindName:
 		return kindText
 	}
 	return k
 }
 
-// andAnchors: any arm will do. The one with the fewest anchors is taken, a bool
-// column only if there is no other: it would tell few rows apart.
-func andAnchors(n *logic) []Anchor {
-	var best []Anchor
+// orTerms: something must be known of every arm.
+func orTerms(n *logic) []Term {
+	all := never
 	for _, arg := range n.args {
-		list := anchorsOf(arg)
-		if list == nil {
-			continue
-		}
-		if best == nil || cost(n, list) < cost(n, best) {
-			best = list
-		}
-	}
-	return best
-}
-
-func cost(n node, list []Anchor) int {
-	if onBool(n, list[0].Col) {
-		return len(list) + MaxSize
-	}
-	return len(list)
-}
-
-// onBool reports whether the column at pos, read below n, is a bool.
-func onBool(n node, pos int) bool {
-	if c, ok := n.(*column); ok {
-		return c.pos == pos && c.kind == kindBool
-	}
-	for _, o := range n.operands() {
-		if onBool(o, pos) {
-			return true
-		}
-	}
-	return false
-}
-
-// orAnchors: every arm must have some.
-func orAnchors(n *logic) []Anchor {
-	var all []Anchor
-	for _, arg := range n.args {
-		list := anchorsOf(arg)
+		list := termsOf(arg)
 		if list == nil {
 			return nil
 		}
@@ -181,18 +228,34 @@ func orAnchors(n *logic) []Anchor {
 	return dedup(all)
 }
 
-// dedup drops repeated anchors and keeps the order. An empty list becomes nil.
-func dedup(list []Anchor) []Anchor {
-	seen := make(map[Anchor]bool, len(list))
-	kept := list[:0]
-	for _, a := range list {
-		if !seen[a] {
-			seen[a] = true
-			kept = append(kept, a)
+// andTerms: each term of one arm goes with each of the others.
+func andTerms(n *logic) []Term {
+	var all []Term
+	for _, arg := range n.args {
+		list := termsOf(arg)
+		switch {
+		case list == nil:
+		case all == nil:
+			all = list
+		case len(all) > 1 && len(list) > 1 && len(all)*len(list) > maxTerms:
+			if len(list) < len(all) {
+				all = list
+			}
+		default:
+			all = product(all, list)
 		}
 	}
-	if len(kept) == 0 {
-		return nil
+	return all
+}
+
+func product(a, b []Term) []Term {
+	all := never
+	for _, s := range a {
+		for _, t := range b {
+			if both, possible := conjunction(s, t); possible {
+				all = append(all, both)
+			}
+		}
 	}
-	return kept
+	return dedup(all)
 }

@@ -1,5 +1,7 @@
 package expr
 
+import "slices"
+
 // AppendKeys appends to dst the keys (AppendKey, for the element's type) of the
 // elements of an array in output text. Elements that are NULL have none, equal
 // ones may be there twice. False: the elements are not indexable or the text
@@ -22,19 +24,18 @@ func AppendKeys(dst []string, t Type, text []byte) ([]string, bool) {
 	return dst, true
 }
 
-// quantifiedAnchor: const = ANY (array column).
-func quantifiedAnchor(n *quantified) []Anchor {
+// quantifiedTerms: const = ANY (array column).
+func quantifiedTerms(n *quantified) []Term {
 	k, ok := n.l.(*constant)
 	if !ok || n.all || n.op.compare == nil || n.op.rel != relEQ {
 		return nil
 	}
-	return elementAnchors(n.arr, k.t.kind, []value{k.value})
+	return elementTerms(n.arr, k.t.kind, []value{k.value}, true)
 }
 
-// containmentAnchors: an array column that contains, overlaps or equals a
-// constant array has at least one of its elements. Where it must have each, the
-// first stands for all.
-func containmentAnchors(n *operation) []Anchor {
+// containmentTerms: an array column that contains or equals a constant array has
+// all of its elements, one that overlaps it has one of them.
+func containmentTerms(n *operation) []Term {
 	arr, other, name := n.l, n.r, n.op.name
 	if _, ok := arr.(*constant); ok {
 		arr, other = other, arr
@@ -46,43 +47,47 @@ func containmentAnchors(n *operation) []Anchor {
 		}
 	}
 	k, ok := other.(*constant)
-	if !ok || k.value.null {
+	if !ok || k.value.null || name != "@>" && name != "=" && name != "&&" {
 		return nil
 	}
-	var wanted []value
-	for _, e := range k.value.array.elems {
-		if !e.null {
-			wanted = append(wanted, e)
-		}
-	}
-	switch {
-	case len(wanted) == 0:
-		return nil
-	case name == "@>", name == "=":
-		wanted = wanted[:1]
-	case name != "&&":
-		return nil
-	}
-	return elementAnchors(arr, k.t.elem, wanted)
+	return elementTerms(arr, k.t.elem, k.value.array.elems, name != "&&")
 }
 
-// elementAnchors makes the anchors of values of one of which n, a column, must
-// have an element.
-func elementAnchors(n node, k kind, values []value) []Anchor {
+// maxWanted is how many elements a term asks for at the most.
+const maxWanted = 8
+
+// elementTerms says that n, a column, has all of the values that are not NULL as
+// elements, or one of them.
+func elementTerms(n node, k kind, values []value, all bool) []Term {
 	col, ok := n.(*column)
 	if !ok || col.kind != kindArray {
 		return nil
 	}
 	elem := col.typeOf().elem
-	key := elem.info().key
-	if key == nil || keyClass(elem) != keyClass(k) {
+	if elem.info().key == nil || keyClass(elem) != keyClass(k) {
 		return nil
 	}
-	var list []Anchor
+	var keys []string
 	for _, v := range values {
 		if !v.null {
-			list = append(list, Anchor{Col: col.pos, Key: string(k.info().key(nil, v)), Element: true})
+			keys = append(keys, string(k.info().key(nil, v)))
 		}
 	}
-	return dedup(list)
+	slices.Sort(keys)
+	keys = slices.Compact(keys)
+	switch {
+	case len(keys) == 0:
+		return nil
+	case all:
+		var term Term
+		for _, key := range keys[:min(len(keys), maxWanted)] {
+			term = append(term, Anchor{Kind: AnchorHas, Col: col.pos, Low: key})
+		}
+		return []Term{term}
+	}
+	list := make([]Term, len(keys))
+	for i, key := range keys {
+		list[i] = Term{{Kind: AnchorHas, Col: col.pos, Low: key}}
+	}
+	return list
 }

@@ -66,7 +66,7 @@ const MaxSize = 65536
 type Expr struct {
 	sql     string
 	columns []int
-	anchors []Anchor
+	plan    string // see Terms
 	match   boolFn
 }
 
@@ -102,7 +102,7 @@ func compile(where string, params map[string]string, cols []Column, limit int) (
 	return &Expr{
 		sql:     printSQL(root),
 		columns: columnsOf(root),
-		anchors: anchorsOf(root),
+		plan:    planOf(root),
 		match:   compileBool(root),
 	}, nil
 }

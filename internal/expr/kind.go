@@ -42,8 +42,10 @@ type kindInfo struct {
 	// text is the output function for a value without a text of its own.
 	text func(v value) []byte
 	// key brings a loaded value into the one form of all equal values, for
-	// Anchors; nil: not indexable.
+	// the routing index; nil: not indexable.
 	key func(dst []byte, v value) []byte
+	// ordered: the keys order as comparisons do.
+	ordered bool
 	// collates: comparisons depend on a collation.
 	collates bool
 }
@@ -53,26 +55,25 @@ var kinds = [nKinds]kindInfo{
 	kindUnknown: {name: "unknown", oid: 705, category: 'X', parse: parseText},
 	kindBool: {name: "bool", oid: 16, category: 'B', preferred: true,
 		parse: parseBool, load: loadBool, text: textBool, key: keyText},
-	kindInt2: {name: "int2", oid: 21, category: 'N', parse: parseInt2, load: loadInt, text: textInt, key: keyInt},
-	kindInt4: {name: "int4", oid: 23, category: 'N', parse: parseInt4, load: loadInt, text: textInt, key: keyInt},
-	kindInt8: {name: "int8", oid: 20, category: 'N', parse: parseInt8, load: loadInt, text: textInt, key: keyInt},
+	kindInt2: {name: "int2", oid: 21, category: 'N', parse: parseInt2, load: loadInt, text: textInt, key: keyInt, ordered: true},
+	kindInt4: {name: "int4", oid: 23, category: 'N', parse: parseInt4, load: loadInt, text: textInt, key: keyInt, ordered: true},
+	kindInt8: {name: "int8", oid: 20, category: 'N', parse: parseInt8, load: loadInt, text: textInt, key: keyInt, ordered: true},
 	kindNumeric: {name: "numeric", oid: 1700, category: 'N',
-		parse: parseNumeric, load: loadNumeric, key: keyNumeric},
-	// Floats are not indexable: a constant compared with a float4 column is
-	// mostly a float8, which no key of the column could stand for.
-	kindFloat4: {name: "float4", oid: 700, category: 'N', parse: parseFloat4, load: loadFloat4, text: textFloat4},
+		parse: parseNumeric, load: loadNumeric, key: keyNumeric, ordered: true},
+	kindFloat4: {name: "float4", oid: 700, category: 'N', parse: parseFloat4, load: loadFloat4, text: textFloat4,
+		key: keyFloat, ordered: true},
 	kindFloat8: {name: "float8", oid: 701, category: 'N', preferred: true,
-		parse: parseFloat8, load: loadFloat8, text: textFloat8},
-	kindText:    {name: "text", oid: 25, category: 'S', preferred: true, parse: parseText, key: keyText, collates: true},
-	kindVarchar: {name: "varchar", oid: 1043, category: 'S', parse: parseText, key: keyText, collates: true},
-	kindBpchar:  {name: "bpchar", oid: 1042, category: 'S', parse: parseText, key: keyBpchar, collates: true},
-	kindName:    {name: "name", oid: 19, category: 'S', parse: parseName, key: keyText, collates: true},
-	kindUUID:    {name: "uuid", oid: 2950, category: 'U', parse: parseUUID, load: parseUUID, key: keyText},
-	kindDate:    {name: "date", oid: 1082, category: 'D', parse: parseDate, load: parseDate, text: textDate, key: keyInt},
+		parse: parseFloat8, load: loadFloat8, text: textFloat8, key: keyFloat, ordered: true},
+	kindText:    {name: "text", oid: 25, category: 'S', preferred: true, parse: parseText, key: keyText, ordered: true, collates: true},
+	kindVarchar: {name: "varchar", oid: 1043, category: 'S', parse: parseText, key: keyText, ordered: true, collates: true},
+	kindBpchar:  {name: "bpchar", oid: 1042, category: 'S', parse: parseText, key: keyBpchar, ordered: true, collates: true},
+	kindName:    {name: "name", oid: 19, category: 'S', parse: parseName, key: keyText, ordered: true, collates: true},
+	kindUUID:    {name: "uuid", oid: 2950, category: 'U', parse: parseUUID, load: parseUUID, key: keyText, ordered: true},
+	kindDate:    {name: "date", oid: 1082, category: 'D', parse: parseDate, load: parseDate, text: textDate, key: keyInt, ordered: true},
 	kindTimestamp: {name: "timestamp", oid: 1114, category: 'D',
-		parse: parseTimestamp, load: parseTimestamp, text: textTimestamp, key: keyInt},
+		parse: parseTimestamp, load: parseTimestamp, text: textTimestamp, key: keyInt, ordered: true},
 	kindTimestamptz: {name: "timestamptz", oid: 1184, category: 'D', preferred: true,
-		parse: parseTimestamptz, load: parseTimestamptz, text: textTimestamptz, key: keyInt},
+		parse: parseTimestamptz, load: parseTimestamptz, text: textTimestamptz, key: keyInt, ordered: true},
 	kindEnum:  {name: "enum", category: 'E', parse: parseText, key: keyText},
 	kindOther: {name: "other", category: 'U'},
 	kindArray: {name: "array", category: 'A'},

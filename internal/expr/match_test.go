@@ -13,14 +13,6 @@ import (
 
 var rewrite = flag.Bool("rewrite", false, "rewrite the files in testdata")
 
-func anchorText(list []expr.Anchor) string {
-	parts := make([]string, len(list))
-	for i, a := range list {
-		parts[i] = fmt.Sprintf("%d=%s", a.Col, a.Key)
-	}
-	return strings.Join(parts, " ")
-}
-
 // truth evaluates a clause to TRUE, FALSE or NULL.
 func truth(t *testing.T, where string, cols []expr.Column, row wal.Tuple) string {
 	t.Helper()
@@ -171,7 +163,8 @@ func TestAppendKey(t *testing.T) {
 		{1042, "ab  ", "ab", true},
 		{16, "t", "true", true},
 		{1114, "2024-01-01 00:00:00", "2024-01-01 00:00:00", true},
-		{700, "1", "1", false},
+		{700, "0", "-0", true},
+		{701, "NaN", "NaN", true},
 		{3802, "{}", "{}", false},
 		{23, "x", "x", false},
 	} {
@@ -180,6 +173,26 @@ func TestAppendKey(t *testing.T) {
 		b, _ := expr.AppendKey(nil, typ, []byte(c.b))
 		if ok != c.indexable || string(a) != string(b) {
 			t.Errorf("type %d: %q gives %q, %q gives %q, %v", c.oid, c.a, a, c.b, b, ok)
+		}
+	}
+}
+
+// The keys' bytes order as the values do.
+func TestKeysOrder(t *testing.T) {
+	for oid, list := range map[uint32]string{
+		20:   "-9223372036854775808 -256 -255 -1 0 1 255 256 9223372036854775807",
+		1700: "-Infinity -1000 -99.9 -12.5 -12.35 -12.3 -12 -0.5 -0.05 -0.049 0 0.049 0.05 0.5 9 10 10.01 10.1 99.9 1000 Infinity NaN",
+		701:  "-Infinity -1e+300 -2 -1.5 -1e-300 0 1e-300 1.5 2 1e+300 Infinity NaN",
+		1082: "-infinity 1999-12-31 2000-01-01 2024-02-29 infinity",
+		1042: "a ab abc b",
+	} {
+		last := ""
+		for _, text := range strings.Fields(list) {
+			key, ok := expr.AppendKey(nil, expr.Type{OID: oid, Base: oid}, []byte(text))
+			if !ok || string(key) <= last {
+				t.Errorf("type %d: the key of %s is %x, %v, after %x", oid, text, key, ok, last)
+			}
+			last = string(key)
 		}
 	}
 }

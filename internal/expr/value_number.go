@@ -2,6 +2,7 @@ package expr
 
 import (
 	"bytes"
+	"encoding/binary"
 	"errors"
 	"math"
 	"math/big"
@@ -316,4 +317,23 @@ func compareInt(a, b value) int {
 	return 0
 }
 
-func keyInt(dst []byte, v value) []byte { return strconv.AppendInt(dst, v.n, 10) }
+// keyInt orders as numbers do: the sign's bit is turned.
+func keyInt(dst []byte, v value) []byte {
+	return binary.BigEndian.AppendUint64(dst, uint64(v.n)^1<<63)
+}
+
+// keyFloat orders as compareFloat does: there is one zero and one NaN, above all.
+func keyFloat(dst []byte, v value) []byte {
+	bits := math.Float64bits(v.f)
+	switch {
+	case math.IsNaN(v.f):
+		bits = math.MaxUint64
+	case v.f == 0:
+		bits = 1 << 63
+	case v.f < 0:
+		bits = ^bits
+	default:
+		bits |= 1 << 63
+	}
+	return binary.BigEndian.AppendUint64(dst, bits)
+}

@@ -2,6 +2,7 @@ package expr
 
 import (
 	"bytes"
+	"encoding/binary"
 )
 
 // A numeric is kept as the text of Postgres's output function: [-]digits, with a
@@ -163,18 +164,23 @@ func compareNumeric(a, b value) int {
 	return c
 }
 
+// keyNumeric orders as compareNumeric does: the rank, the number of digits before
+// the point, the digits. Of negative numbers all is turned, and an end put to it,
+// so that more digits are less.
 func keyNumeric(dst []byte, v value) []byte {
 	d := decimalOfText(v.b)
-	switch d.rank {
-	case 3:
-		return append(dst, "NaN"...)
-	case 2:
-		return append(dst, "Infinity"...)
-	case -2:
-		return append(dst, "-Infinity"...)
-	case -1:
-		dst = append(dst, '-')
+	dst = append(dst, byte(d.rank+2))
+	if d.rank != 1 && d.rank != -1 {
+		return dst
 	}
-	dst = append(append(dst, d.whole...), '.')
-	return append(dst, d.fraction...)
+	start := len(dst)
+	dst = binary.BigEndian.AppendUint32(dst, uint32(len(d.whole)))
+	dst = append(append(dst, d.whole...), d.fraction...)
+	if d.rank > 0 {
+		return dst
+	}
+	for i := start; i < len(dst); i++ {
+		dst[i] = ^dst[i]
+	}
+	return append(dst, 0xff)
 }

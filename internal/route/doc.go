@@ -1,9 +1,12 @@
 // Package route answers one question: which shapes may a change touch?
 //
-// It owns an index by table and, in it, by the values that WHERE clauses compare
-// columns with ("anchors", package expr): a shape `owner_id = 7` is found by
-// looking 7 up, whatever the number of other shapes. Shapes whose clause has no
-// anchor are tried one by one.
+// It owns an index by table and, in it, by what WHERE clauses ask of columns
+// ("anchors", package expr): a shape `owner_id = 7` is found by looking 7 up, one
+// with `n BETWEEN 3 AND 5` by searching a tree of ranges, whatever the number of
+// other shapes. A clause becomes terms, any of which will do (OR, IN), and each
+// term one way through the index (AND): the values of a set of columns at once,
+// then the elements of an array,
+// one by one, then a range. Shapes whose clause has no anchor are tried one by one.
 //
 // It never reads a clock, starts a goroutine, takes a lock or does I/O. One
 // goroutine owns an Index.
@@ -21,6 +24,7 @@
 //  3. No shape twice, no allocation for a change in steady state.
 //  4. Removing a shape costs what it owns, never a walk over others.
 //
-// Files: index.go the index · table.go one table's part of it · kin.go
-// partitions and their ancestors · lookup.go the way of a change.
+// Files: index.go the index · table.go one table's part of it · node.go ways
+// through it by values · spans.go by ranges · slab.go where shapes are kept ·
+// kin.go partitions and their ancestors · lookup.go the way of a change.
 package route

@@ -8,19 +8,22 @@ import (
 // Index finds shapes by change. Create it with New.
 type Index struct {
 	tables  map[uint32]*table
-	entries map[shape.ID]*entry
+	numbers map[shape.ID]int32 // in entries
+	entries slab[entry]
+	places  slab[place]
 	kin     Kin
-	roots   int    // shapes on partitioned tables
-	stamp   uint64 // of the present change, see entry.seen
+	roots   int     // shapes on partitioned tables
+	stamp   uint64  // of the present change, see entry.seen
+	found   []int32 // entries that the change must be tried on
 	key     []byte
-	keys    []string
+	looked  uint64
 }
 
 // New returns an empty index.
 func New() *Index {
 	return &Index{
 		tables:  make(map[uint32]*table),
-		entries: make(map[shape.ID]*entry),
+		numbers: make(map[shape.ID]int32),
 	}
 }
 
@@ -28,29 +31,32 @@ func New() *Index {
 type entry struct {
 	id    shape.ID
 	def   *shape.Def
-	seen  uint64  // stamp of the last change that it was looked at for
-	all   int32   // its place in table.all
-	slots []int32 // its places: one for each anchor, or one in plain or linear
-	one   [1]int32
+	seen  uint64 // stamp of the last change that it was looked at for
+	all   int32  // its place in table.all
+	plain int32  // its place in table.plain; without a WHERE clause only
+	first link   // of its places, one for each term
 }
 
 // Len is the number of shapes.
-func (x *Index) Len() int { return len(x.entries) }
+func (x *Index) Len() int { return len(x.numbers) }
+
+// Looked is the number of shapes whose clause was evaluated, or that stand for
+// it, over all changes so far: what a change costs besides its own size.
+func (x *Index) Looked() uint64 { return x.looked }
 
 // Add takes a shape in. Adding one that is there changes nothing.
 func (x *Index) Add(id shape.ID, def *shape.Def) {
-	if x.entries[id] != nil {
+	if _, ok := x.numbers[id]; ok {
 		return
 	}
-	e := &entry{id: id, def: def}
-	e.slots = e.one[:]
-	x.entries[id] = e
+	n := x.entries.add(entry{id: id, def: def})
+	x.numbers[id] = n
 	t := x.tables[def.Table.OID]
 	if t == nil {
 		t = &table{}
 		x.tables[def.Table.OID] = t
 	}
-	t.add(e)
+	x.add(t, n)
 	if partitioned(def) {
 		x.roots++
 	}
@@ -58,17 +64,18 @@ func (x *Index) Add(id shape.ID, def *shape.Def) {
 
 // Remove takes a shape out. Removing one that is not there changes nothing.
 func (x *Index) Remove(id shape.ID) {
-	e := x.entries[id]
-	if e == nil {
+	n, ok := x.numbers[id]
+	if !ok {
 		return
 	}
-	delete(x.entries, id)
-	if partitioned(e.def) {
+	delete(x.numbers, id)
+	if partitioned(x.entries.at(n).def) {
 		x.roots--
 	}
-	oid := e.def.Table.OID
+	oid := x.entries.at(n).def.Table.OID
 	t := x.tables[oid]
-	t.remove(e)
+	x.remove(t, n)
+	x.entries.remove(n)
 	if len(t.all) == 0 {
 		delete(x.tables, oid)
 	}
@@ -76,9 +83,19 @@ func (x *Index) Remove(id shape.ID) {
 
 // Shapes appends all shapes of a table to dst.
 func (x *Index) Shapes(oid uint32, dst []shape.ID) []shape.ID {
-	dst = x.tables[oid].appendAll(dst)
+	dst = x.everyOf(x.tables[oid], dst)
 	for _, p := range x.kin[oid] {
-		dst = x.tables[p].appendAll(dst)
+		dst = x.everyOf(x.tables[p], dst)
+	}
+	return dst
+}
+
+func (x *Index) everyOf(t *table, dst []shape.ID) []shape.ID {
+	if t == nil {
+		return dst
+	}
+	for _, n := range t.all {
+		dst = append(dst, x.entries.at(n).id)
 	}
 	return dst
 }

@@ -32,8 +32,8 @@ func (x *Index) Partitioned(dst []shape.ID) []shape.ID {
 		return dst
 	}
 	for _, t := range x.tables {
-		if partitioned(t.all[0].def) {
-			dst = t.appendAll(dst)
+		if partitioned(x.entries.at(t.all[0]).def) {
+			dst = x.everyOf(t, dst)
 		}
 	}
 	return dst

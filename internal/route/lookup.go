@@ -1,6 +1,9 @@
 package route
 
 import (
+	"bytes"
+	"slices"
+
 	"github.com/spillway-sync/spillway/internal/expr"
 	"github.com/spillway-sync/spillway/internal/shape"
 	"github.com/spillway-sync/spillway/internal/wal"
@@ -25,92 +28,165 @@ func (x *Index) route(t *table, ch *wal.Change, dst []shape.ID) []shape.ID {
 		return dst
 	}
 	if blind(ch) {
-		return t.appendAll(dst)
+		return x.everyOf(t, dst)
 	}
 	t.align(ch.Rel)
-	for _, e := range t.plain {
-		dst = append(dst, e.id)
+	for _, n := range t.plain {
+		dst = append(dst, x.entries.at(n).id)
 	}
-	for _, e := range t.linear {
-		dst = x.try(t, e, ch, dst)
+	x.found = x.found[:0]
+	if ch.Old != nil {
+		x.row(t, ch.Old)
+	}
+	if ch.New != nil && !t.alike(ch) {
+		x.row(t, ch.New)
+	}
+	for _, n := range x.found {
+		dst = x.try(t, x.entries.at(n), ch, dst)
+	}
+	x.looked += uint64(len(t.plain) + len(x.found))
+	return dst
+}
+
+// row collects the shapes that want what a row has.
+func (x *Index) row(t *table, row wal.Tuple) {
+	for _, c := range t.columns {
+		c.read(row)
+	}
+	x.walk(&t.root)
+}
+
+// alike reports whether both rows have the same in all columns of the index.
+func (t *table) alike(ch *wal.Change) bool {
+	if ch.Old == nil {
+		return false
 	}
 	for _, c := range t.columns {
-		dst = x.find(t, c, ch.Old, ch, dst)
-		dst = x.find(t, c, ch.New, ch, dst)
+		if c.at < 0 || c.at >= min(len(ch.Old), len(ch.New)) {
+			return false
+		}
+		was, is := ch.Old[c.at], ch.New[c.at]
+		if (was == nil) != (is == nil) || !bytes.Equal(was, is) {
+			return false
+		}
 	}
-	return dst
+	return true
 }
 
-// find looks up the shapes that want the value which row has in a column.
-func (x *Index) find(t *table, c *column, row wal.Tuple, ch *wal.Change, dst []shape.ID) []shape.ID {
-	if row == nil {
-		return dst
-	}
-	if c.at < 0 || c.at >= len(row) {
-		return x.everyOf(c, dst) // the column has gone: they will be rotated
-	}
-	if row[c.at] == nil {
-		return dst // NULL equals nothing
-	}
-	if c.typ.Array {
-		return x.findElements(t, c, row[c.at], ch, dst)
-	}
-	key, ok := expr.AppendKey(x.key[:0], c.typ, row[c.at])
-	if !ok {
-		return x.everyOf(c, dst)
-	}
-	x.key = key
-	return x.tryBucket(t, c.keys[string(key)], ch, dst)
+// value is what the row at hand has in a column.
+type value struct {
+	state    valueState
+	key      []byte
+	elements []string // of an array: their keys
 }
 
-// findElements looks up the shapes that want one of an array's elements.
-func (x *Index) findElements(t *table, c *column, text []byte, ch *wal.Change, dst []shape.ID) []shape.ID {
-	keys, ok := expr.AppendKeys(x.keys[:0], c.typ, text)
-	if !ok {
-		return x.everyOf(c, dst)
+type valueState uint8
+
+const (
+	isNull  valueState = iota // it satisfies no anchor
+	isKnown                   // by its key
+	isAny                     // it has gone or cannot be read: it may satisfy any
+)
+
+func (c *column) read(row wal.Tuple) {
+	v := &c.value
+	switch {
+	case c.at < 0 || c.at >= len(row):
+		v.state = isAny // shapes on it will be rotated
+	case row[c.at] == nil:
+		v.state = isNull
+	case c.typ.Array:
+		keys, ok := expr.AppendKeys(v.elements[:0], c.typ, row[c.at])
+		slices.Sort(keys)
+		v.elements, v.state = slices.Compact(keys), isKnown
+		if !ok {
+			v.state = isAny
+		}
+	default:
+		key, ok := expr.AppendKey(v.key[:0], c.typ, row[c.at])
+		v.key, v.state = key, isKnown
+		if !ok {
+			v.state = isAny
+		}
 	}
-	x.keys = keys
-	for _, key := range keys {
-		dst = x.tryBucket(t, c.keys[key], ch, dst)
-	}
-	return dst
 }
 
-// tryBucket tries the shapes of one key; the bucket may be of none.
-func (x *Index) tryBucket(t *table, b bucket, ch *wal.Change, dst []shape.ID) []shape.ID {
-	if b.first.e == nil {
-		return dst
+// walk collects what the values at hand lead to from a node on.
+func (x *Index) walk(n *node) {
+	x.collect(n.list)
+	for _, h := range n.hashes {
+		switch h.state() {
+		case isKnown:
+			if c := h.columns[0]; c.typ.Array {
+				for _, key := range c.value.elements {
+					x.follow(h.keys[key])
+				}
+				continue
+			}
+			x.follow(h.keys[string(x.keyOf(h))])
+		case isAny:
+			for _, t := range h.keys {
+				x.follow(t)
+			}
+		}
 	}
-	dst = x.try(t, b.first.e, ch, dst)
-	for _, p := range b.rest {
-		dst = x.try(t, p.e, ch, dst)
+	for _, r := range n.ranges {
+		switch v := &r.column.value; v.state {
+		case isKnown:
+			x.holding(r.root, v.key)
+		case isAny:
+			x.every(r.root)
+		}
 	}
-	return dst
 }
 
-// everyOf appends all shapes of a column's index.
-func (x *Index) everyOf(c *column, dst []shape.ID) []shape.ID {
-	one := func(e *entry) {
-		if e.seen != x.stamp {
+func (x *Index) follow(t target) {
+	x.collect(t.list)
+	if t.node != nil {
+		x.walk(t.node)
+	}
+}
+
+// state is what is known of the columns' values together: one NULL is enough.
+func (h *hash) state() valueState {
+	all := isKnown
+	for _, c := range h.columns {
+		switch c.value.state {
+		case isNull:
+			return isNull
+		case isAny:
+			all = isAny
+		}
+	}
+	return all
+}
+
+// keyOf is the key of the values at hand, as step.key makes it.
+func (x *Index) keyOf(h *hash) []byte {
+	if len(h.columns) == 1 {
+		return h.columns[0].value.key
+	}
+	x.key = x.key[:0]
+	for _, c := range h.columns {
+		x.key = appendPart(x.key, c.value.key)
+	}
+	return x.key
+}
+
+// collect notes the shapes of a list, each once a change.
+func (x *Index) collect(list link) {
+	for l := list; l != 0; {
+		p := x.places.at(l.number())
+		if e := x.entries.at(p.entry); e.seen != x.stamp {
 			e.seen = x.stamp
-			dst = append(dst, e.id)
+			x.found = append(x.found, p.entry)
 		}
+		l = p.next
 	}
-	for _, b := range c.keys {
-		one(b.first.e)
-		for _, p := range b.rest {
-			one(p.e)
-		}
-	}
-	return dst
 }
 
 // try appends a shape if its clause is true of the row before or after.
 func (x *Index) try(t *table, e *entry, ch *wal.Change, dst []shape.ID) []shape.ID {
-	if e.seen == x.stamp {
-		return dst
-	}
-	e.seen = x.stamp
 	before, after, ok := t.rows(e.def.Table, ch, x.stamp)
 	if !ok || matches(e, before) || matches(e, after) {
 		return append(dst, e.id)

@@ -1,0 +1,211 @@
+package route
+
+import (
+	"encoding/binary"
+	"slices"
+)
+
+// place is where a shape stands for one term of its clause. The places behind
+// one key are a list.
+type place struct {
+	entry      int32
+	prev, next link
+	sibling    link // the same shape's place for another term
+}
+
+// link is the number of a place plus one; 0 is none.
+type link int32
+
+func linkTo(n int32) link    { return link(n + 1) }
+func (l link) number() int32 { return int32(l) - 1 }
+
+// step is one level of a term's way: the values of some columns, or a range of one.
+type step struct {
+	columns   []*column
+	keys      []string
+	within    bool
+	low, high string
+	open      bool
+}
+
+// sort brings the columns into one order, so that a set of columns has one hash.
+func (s *step) sort() {
+	for i := range s.columns {
+		for k := i; k > 0 && less(s.columns[k], s.columns[k-1]); k-- {
+			s.columns[k], s.columns[k-1] = s.columns[k-1], s.columns[k]
+			s.keys[k], s.keys[k-1] = s.keys[k-1], s.keys[k]
+		}
+	}
+}
+
+func less(a, b *column) bool {
+	if a.name != b.name {
+		return a.name < b.name
+	}
+	return a.typ.OID < b.typ.OID
+}
+
+// key is what a hash is asked for. That of one column is the anchor's own string.
+func (s *step) key() string {
+	if len(s.keys) == 1 {
+		return s.keys[0]
+	}
+	var b []byte
+	for _, k := range s.keys {
+		b = appendPart(b, k)
+	}
+	return string(b)
+}
+
+// appendPart appends one of several keys, so that where it ends is known.
+func appendPart[T string | []byte](dst []byte, key T) []byte {
+	return append(binary.AppendUvarint(dst, uint64(len(key))), key...)
+}
+
+// node is a level of the index: what has no further anchors, and what has.
+type node struct {
+	list   link
+	hashes []*hash
+	ranges []*spans
+}
+
+// hash finds what follows by the values of a set of columns.
+type hash struct {
+	columns []*column
+	keys    map[string]target
+	peak    int // of keys: a map keeps the size it once had
+}
+
+// target is what a key leads to: a list, or a node once one of its shapes has a
+// further step.
+type target struct {
+	list link
+	node *node
+}
+
+func (n *node) empty() bool { return n.list == 0 && len(n.hashes)+len(n.ranges) == 0 }
+
+func (n *node) hash(s *step) *hash {
+	for _, h := range n.hashes {
+		if slices.Equal(h.columns, s.columns) {
+			return h
+		}
+	}
+	h := &hash{columns: s.columns, keys: make(map[string]target)}
+	n.hashes = append(n.hashes, h)
+	return h
+}
+
+func (n *node) spans(s *step) *spans {
+	for _, r := range n.ranges {
+		if r.column == s.columns[0] {
+			return r
+		}
+	}
+	r := &spans{column: s.columns[0]}
+	n.ranges = append(n.ranges, r)
+	return r
+}
+
+// insert puts a place at the end of a way.
+func (x *Index) insert(n *node, way []step, p int32) {
+	if len(way) == 0 {
+		x.push(&n.list, p)
+		return
+	}
+	s := &way[0]
+	if s.within {
+		// A range is the last step.
+		x.push(n.spans(s).at(s.low, s.high, s.open), p)
+		return
+	}
+	h := n.hash(s)
+	key := s.key()
+	t := h.keys[key]
+	switch {
+	case len(way) > 1:
+		if t.node == nil {
+			t.node = &node{list: t.list}
+			t.list = 0
+		}
+		x.insert(t.node, way[1:], p)
+	case t.node != nil:
+		x.push(&t.node.list, p)
+	default:
+		x.push(&t.list, p)
+	}
+	h.keys[key] = t
+	h.peak = max(h.peak, len(h.keys))
+}
+
+// take takes a place from the end of its way, and what becomes empty of the way.
+func (x *Index) take(n *node, way []step, p int32) {
+	if len(way) == 0 {
+		x.pull(&n.list, p)
+		return
+	}
+	s := &way[0]
+	if s.within {
+		r := n.spans(s)
+		list := r.at(s.low, s.high, s.open)
+		if x.pull(list, p); *list == 0 {
+			r.remove(s.low, s.high, s.open)
+		}
+		if r.root == nil {
+			n.ranges = slices.DeleteFunc(n.ranges, func(o *spans) bool { return o == r })
+		}
+		return
+	}
+	h := n.hash(s)
+	key := s.key()
+	t := h.keys[key]
+	if t.node != nil {
+		x.take(t.node, way[1:], p)
+	} else {
+		x.pull(&t.list, p)
+	}
+	if t.list != 0 || t.node != nil && !t.node.empty() {
+		h.keys[key] = t
+		return
+	}
+	delete(h.keys, key)
+	h.shrink()
+	if len(h.keys) == 0 {
+		n.hashes = slices.DeleteFunc(n.hashes, func(o *hash) bool { return o == h })
+	}
+}
+
+// shrink replaces a map that had been much larger: the walk is over an eighth of
+// those whose removal paid for it.
+func (h *hash) shrink() {
+	if h.peak < 1024 || len(h.keys) > h.peak/8 {
+		return
+	}
+	keys := make(map[string]target, len(h.keys))
+	for k, t := range h.keys {
+		keys[k] = t
+	}
+	h.keys, h.peak = keys, len(keys)
+}
+
+// push puts a place before a list.
+func (x *Index) push(list *link, p int32) {
+	x.places.at(p).next = *list
+	if *list != 0 {
+		x.places.at(list.number()).prev = linkTo(p)
+	}
+	*list = linkTo(p)
+}
+
+// pull takes a place out of its list.
+func (x *Index) pull(list *link, p int32) {
+	at := x.places.at(p)
+	if at.next != 0 {
+		x.places.at(at.next.number()).prev = at.prev
+	}
+	if at.prev != 0 {
+		x.places.at(at.prev.number()).next = at.next
+	} else {
+		*list = at.next
+	}
+}
