@@ -3,17 +3,18 @@
 //
 //   rows   the rows as it holds them, every value as text
 //
-//   node follow.mjs <url of /v1/shape> <params as JSON>
+//   node follow.mjs <url of /v1/shape> <params as JSON> [sse]
 import { createInterface } from 'node:readline'
 import { Shape, ShapeStream } from '@electric-sql/client'
 
-const [url, params] = process.argv.slice(2)
+const [url, params, sse] = process.argv.slice(2)
 const say = (o) => process.stdout.write(JSON.stringify(o) + '\n')
 
 const counts = { messages: 0, refetches: 0, upToDates: 0 }
 const stream = new ShapeStream({
   url,
   params: JSON.parse(params),
+  liveSse: sse === 'sse',
   onError: (e) => {
     say({ error: String(e) })
     process.exitCode = 1

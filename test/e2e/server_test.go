@@ -235,13 +235,13 @@ type official struct {
 	lines chan []byte
 }
 
-func follow(t *testing.T, url string, params map[string]any) *official {
+func follow(t *testing.T, url string, params map[string]any, flags ...string) *official {
 	t.Helper()
 	p, err := json.Marshal(params)
 	if err != nil {
 		t.Fatal(err)
 	}
-	cmd := exec.Command("node", "follow.mjs", url, string(p))
+	cmd := exec.Command("node", append([]string{"follow.mjs", url, string(p)}, flags...)...)
 	cmd.Dir = "../clients"
 	in, err := cmd.StdinPipe()
 	if err != nil {
@@ -284,6 +284,7 @@ type holding struct {
 	Dump      []map[string]*string `json:"dump"`
 	Refetches int                  `json:"refetches"`
 	Messages  int                  `json:"messages"`
+	UpToDates int                  `json:"upToDates"`
 	Handle    string               `json:"handle"`
 	Error     string               `json:"error"`
 }
