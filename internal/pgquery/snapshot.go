@@ -101,6 +101,8 @@ func (r *reader) begin(ctx context.Context) (wal.Snapshot, []Edge, error) {
 	t := r.def.Table
 	name := relation(t.Schema, t.Name)
 	script := "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY;\n" + pinned + limits(0, r.db.cfg.LockLimit)
+	// The stream knows no policies. Where they would hide rows this is an error.
+	script += "SET LOCAL row_security = off;\n"
 	if major(r.conn.PgConn()) >= 17 {
 		script += "SET LOCAL transaction_timeout = 0;\n"
 	}
