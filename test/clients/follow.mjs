@@ -3,18 +3,23 @@
 //
 //   rows   the rows as it holds them, every value as text
 //
-//   node follow.mjs <url of /v1/shape> <params as JSON> [sse]
+//   node follow.mjs <url of /v1/shape> <params as JSON> [sse|once]
 import { createInterface } from 'node:readline'
 import { Shape, ShapeStream } from '@electric-sql/client'
 
-const [url, params, sse] = process.argv.slice(2)
+const [url, params, mode] = process.argv.slice(2)
 const say = (o) => process.stdout.write(JSON.stringify(o) + '\n')
 
-const counts = { messages: 0, refetches: 0, upToDates: 0 }
+const counts = { requests: 0, messages: 0, refetches: 0, upToDates: 0 }
 const stream = new ShapeStream({
   url,
   params: JSON.parse(params),
-  liveSse: sse === 'sse',
+  liveSse: mode === 'sse',
+  subscribe: mode !== 'once',
+  fetchClient: (...request) => {
+    counts.requests++
+    return fetch(...request)
+  },
   onError: (e) => {
     say({ error: String(e) })
     process.exitCode = 1

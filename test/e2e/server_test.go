@@ -284,6 +284,7 @@ type holding struct {
 	Dump      []map[string]*string `json:"dump"`
 	Refetches int                  `json:"refetches"`
 	Messages  int                  `json:"messages"`
+	Requests  int                  `json:"requests"`
 	UpToDates int                  `json:"upToDates"`
 	Handle    string               `json:"handle"`
 	Error     string               `json:"error"`
