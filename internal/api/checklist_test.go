@@ -21,6 +21,7 @@ var elsewhere = map[int]string{
 	211: "internal/api/server_test.go TestClientThatDoesNotRead",
 	212: "internal/api/server_test.go TestCutBody",
 	213: "test/e2e/client_test.go TestOfficialClient",
+	216: "test/e2e/sse_test.go TestOfficialClientStartsWithThreeRequests",
 	217: "test/e2e/cache_test.go TestCacheCollapses",
 }
 
@@ -37,7 +38,6 @@ var notYet = map[int]string{
 	189: "waits for subqueries",
 	214: "clients: waits for the tests of the npm clients",
 	215: "clients: the suite is part of the other server's repository, which is not opened",
-	216: "clients: waits for the tests of the npm clients",
 	218: "clients: no Elixir on the project's machines",
 	219: "clients: waits for the tests of the npm clients",
 	220: "clients: waits for the tests of the npm clients",
