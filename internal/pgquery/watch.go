@@ -19,7 +19,7 @@ type Fingerprint struct {
 	// FULL.
 	Full bool
 	// Published: it is in the publication of Config, with all descendants, all
-	// columns and all rows.
+	// columns, all rows and all operations.
 	Published bool
 }
 
@@ -36,7 +36,8 @@ func (db *DB) Watch(ctx context.Context, oids []uint32) (map[uint32]Fingerprint,
 			return err
 		}
 		for oid, f := range out {
-			f.Full, f.Published = true, true
+			// One that leaves operations out, or names roots, has let changes go by.
+			f.Full, f.Published = true, pub.check(db.cfg.Publication) == nil
 			out[oid] = f
 		}
 		var publication uint32 // 0: there is none
