@@ -38,8 +38,13 @@ func main() {
 	flag.IntVar(&r.txns, "txns", 200_000, "single-row transactions, and rows of the one large one")
 	flag.IntVar(&r.seconds, "seconds", 20, "length of the latency run")
 	flag.IntVar(&r.shapes, "shapes", 100_000, "shapes of which one is stuck")
-	only := flag.String("only", "sync,txns,latency,faults", "which parts to run")
+	only := flag.String("only", "sync,txns,latency,fanout,faults", "which parts to run")
+	bare := flag.Bool("bare-server", false, "be the yardstick of fanout; for its own use")
 	flag.Parse()
+	if *bare {
+		fmt.Fprintln(os.Stderr, "bench:", bareServer())
+		os.Exit(1)
+	}
 	if err := r.all(context.Background(), *only); err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
 		os.Exit(1)
@@ -84,7 +89,7 @@ func (r *run) all(ctx context.Context, only string) (err error) {
 	for _, part := range []struct {
 		name string
 		f    func(context.Context) error
-	}{{"sync", r.firstSync}, {"txns", r.throughput}, {"latency", r.latency}, {"faults", r.faults}} {
+	}{{"sync", r.firstSync}, {"txns", r.throughput}, {"latency", r.latency}, {"fanout", r.fanout}, {"faults", r.faults}} {
 		if !strings.Contains(only, part.name) {
 			continue
 		}
