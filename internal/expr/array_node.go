@@ -2,6 +2,7 @@ package expr
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/spillway-sync/spillway/internal/wal"
 )
@@ -47,8 +48,13 @@ func compileApplied(n *applied) valueFn {
 	}
 }
 
-// computed makes the node, or the constant if all operands are constant.
+// computed makes the node, or the constant if all operands are constant. A NULL
+// among the operands of what is not lax decides, whatever the others would give:
+// Postgres's planner sees it too, and does not evaluate them.
 func (c *checker) computed(at ast, n *applied) (node, error) {
+	if !n.lax && slices.ContainsFunc(n.args, isNull) {
+		return &constant{t: n.t, value: value{null: true}, at: position(at.at())}, nil
+	}
 	for _, a := range n.args {
 		if _, ok := a.(*constant); !ok {
 			return n, nil
@@ -58,6 +64,7 @@ func (c *checker) computed(at ast, n *applied) (node, error) {
 	if err != nil {
 		return nil, c.fail(at, "Failed to apply function to constant arguments")
 	}
+	c.nodes += len(v.b) / 64
 	if v.array != nil {
 		c.nodes += len(v.array.elems)
 	}

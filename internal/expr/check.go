@@ -100,7 +100,7 @@ func (c *checker) expr(a ast) (node, error) {
 	case *astCall:
 		return c.arrayCall(a)
 	case *astUnary:
-		return nil, c.fail(a, `unknown unary operator "`+a.op+`"`)
+		return c.unary(a)
 	case *astBinary:
 		return c.binary(a, a.op, a.l, a.r)
 	case *astCast:
@@ -200,6 +200,9 @@ func (c *checker) binary(at ast, name string, left, right ast) (node, error) {
 func (c *checker) apply(at ast, name string, l, r node) (node, error) {
 	if l.typeOf().kind == kindArray || r.typeOf().kind == kindArray {
 		return c.arrayOperator(at, name, l, r)
+	}
+	if computations[name] != nil {
+		return c.compute(at, name, l, r)
 	}
 	rows := operators[name]
 	if rows == nil {

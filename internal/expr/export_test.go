@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+
+	"github.com/spillway-sync/spillway/internal/wal"
 )
 
 // CastNames lists the cast table for comparison with pg_cast.
@@ -30,6 +32,47 @@ func OperatorNames() []string {
 		}
 	}
 	return out
+}
+
+// ComputationNames lists the operators whose result is no bool, for comparison
+// with pg_operator; those before their operand have no left type.
+func ComputationNames() []string {
+	var out []string
+	for name, rows := range computations {
+		for _, op := range rows {
+			out = append(out, name+" "+op.left.info().name+" "+op.right.info().name+" "+op.result.info().name)
+		}
+	}
+	for _, r := range unaryRows {
+		out = append(out, r.name+" - "+r.kind.info().name+" "+r.kind.info().name)
+	}
+	return out
+}
+
+// Value compiles an expression of any type. The function it returns gives the
+// output text for a row, nil for NULL.
+func Value(text string, cols []Column) (func(wal.Tuple) ([]byte, error), error) {
+	tree, err := parse(text)
+	if err != nil {
+		return nil, err
+	}
+	c := newChecker(text, nil, cols)
+	c.limit = maxNodes
+	n, err := c.expr(tree)
+	if err == nil {
+		n, err = c.text(n)
+	}
+	if err != nil {
+		return nil, err
+	}
+	f := compileValue(n)
+	return func(row wal.Tuple) ([]byte, error) {
+		v, err := f(row)
+		if err != nil || v.null {
+			return nil, err
+		}
+		return outputText(n.typeOf().kind, v), nil
+	}, nil
 }
 
 // Language writes the tables of types, casts and operators in readable form.
@@ -61,6 +104,10 @@ func Language() string {
 			lines = append(lines, fmt.Sprintf("  %-12s %-6s %-12s -> %s%s\n",
 				op.left.info().name, op.name, op.right.info().name, op.result.info().name, needs[op.need]))
 		}
+	}
+	for _, c := range ComputationNames() {
+		f := strings.Fields(c)
+		lines = append(lines, fmt.Sprintf("  %-12s %-6s %-12s -> %s\n", f[1], f[0], f[2], f[3]))
 	}
 	slices.Sort(lines)
 	b.WriteString(strings.Join(lines, ""))

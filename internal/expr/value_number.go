@@ -256,7 +256,7 @@ func appendFloat(dst []byte, f float64, bits int) []byte {
 // 9.999999999999999e+22. (Below the limits of appendFloat this cannot happen.)
 func shortestFloat(f float64, bits int) []byte {
 	exp := strconv.AppendFloat(nil, f, 'e', -1, bits)
-	digits := bytes.IndexByte(exp, 'e') - 1 // behind the first one, less the point
+	digits := bytes.IndexByte(bytes.TrimPrefix(exp, []byte("-")), 'e') - 1 // behind the first one, less the point
 	for halfway(exp, f, bits) {
 		exp = strconv.AppendFloat(nil, f, 'e', digits, bits)
 		digits++
