@@ -238,7 +238,7 @@ func TestElectricsNames(t *testing.T) {
 		"ELECTRIC_SECRET=geheim", "ELECTRIC_STORAGE_DIR="+dir, "ELECTRIC_REPLICATION_STREAM_ID="+streamID(t),
 		"ELECTRIC_LONG_POLL_TIMEOUT=200", "SPILLWAY_LONG_POLL_TIMEOUT=200ms",
 		"ELECTRIC_LOG_LEVEL=debug", "SPILLWAY_LOG_FORMAT=json",
-		"ELECTRIC_MAX_SHAPES=5", "SPILLWAY_CHUNK_BITES=5").start()
+		"ELECTRIC_INSTANCE_ID=5", "SPILLWAY_CHUNK_BITES=5").start()
 	clients := p.said(clientsLine)
 	p.awaitActive(clients)
 	db.Exec("CREATE TABLE t (id int PRIMARY KEY)")
@@ -260,7 +260,7 @@ func TestElectricsNames(t *testing.T) {
 	}
 	log := p.err.String()
 	conceals(t, log+p.out.String(), "hunter2", "geheim")
-	contains(t, log, `"secret":"xxxxx"`, "ELECTRIC_MAX_SHAPES is not supported", "do you mean SPILLWAY_CHUNK_BYTES?")
+	contains(t, log, `"secret":"xxxxx"`, "ELECTRIC_INSTANCE_ID is not supported", "do you mean SPILLWAY_CHUNK_BYTES?")
 	for line := range strings.Lines(log) {
 		if !json.Valid([]byte(line)) {
 			t.Errorf("not JSON: %s", line)

@@ -383,7 +383,7 @@ func TestFsyncError(t *testing.T) {
 // F14, in small if there is little time: one transaction of many rows over many shapes. It is seen whole,
 // and takes a bounded part of the memory.
 func TestHugeTransaction(t *testing.T) {
-	t.Parallel()
+	// Not beside other tests: what it measures is the memory of one service.
 	rows, shapes := 200_000, 20
 	if long {
 		rows, shapes = 1_000_000, 100
