@@ -51,6 +51,10 @@ race: postgres ## Run the concurrent rooms under the race detector (needs a C co
 sim: ## Run the simulation with SEED=n (default: random ones for a minute)
 	$(GO) test -count=1 -v -timeout 15m -run TestSimulation ./internal/sim -args -seed=$(or $(SEED),0)
 
+.PHONY: property
+property: postgres ## Run the property test for RUNS seeds (default 100), or with SEED=n
+	$(GO) test -count=1 -parallel 4 -timeout 60m -run TestProperty ./test/e2e -args -property-runs=$(or $(RUNS),100) -property-seed=$(or $(SEED),0)
+
 .PHONY: fuzz
 fuzz: ## Fuzz each target for FUZZTIME (default 30s)
 	@GO="$(GO)" sh scripts/fuzz.sh $(or $(FUZZTIME),30s)
