@@ -59,22 +59,25 @@ func (o offset) String() string {
 }
 
 // after returns the offset after the messages of an event stream, which have no
-// offset of their own. The last change says where it stood; an up-to-date
-// message only names the transaction. Never less than before.
+// offset of their own: that of the last change. Changes that do not say where
+// they stood are followed by the up-to-date message's word, which names the
+// transaction only. Never less than before.
 func after(before string, messages []Message) string {
 	at, ok := parseOffset(before)
 	if !ok {
 		return before
 	}
+	unplaced := false
 	for i := range messages {
 		h := &messages[i].Headers
 		var o offset
 		switch {
 		case h.LSN != "" && h.OpPosition != nil:
 			o, ok = parseOffset(h.LSN + "_" + strconv.FormatUint(*h.OpPosition, 10))
-		case h.Control == UpToDate:
+		case h.Control == UpToDate && unplaced:
 			o, ok = parseOffset(h.GlobalLastSeenLSN + "_0")
 		default:
+			unplaced = unplaced || h.Operation != ""
 			continue
 		}
 		if ok && at.less(o) {

@@ -256,6 +256,14 @@ func TestEvents(t *testing.T) {
 			at:      "0_inf",
 		},
 		{
+			name:    "changes that do not say where they stood",
+			answers: []answer{end, eventStream("h1", "0_inf", event(row("insert", 2, 1)), event(upToDate(9)), "")},
+			batches: 2,
+			want:    "up-to-date\ninsert 2=1, up-to-date",
+			seen:    "offset=-1\noffset=0_inf handle=h1" + sse,
+			at:      "9_0",
+		},
+		{
 			name:    "a server that answers with a poll is polled",
 			answers: []answer{end, poll, poll},
 			batches: 3,
@@ -278,7 +286,7 @@ func TestEvents(t *testing.T) {
 			batches: 2,
 			want:    "up-to-date\nup-to-date",
 			seen:    "offset=-1\noffset=0_inf handle=h1" + sse + "\noffset=0_inf handle=h1" + sse + "77",
-			at:      "9_0",
+			at:      "0_inf",
 		},
 		{
 			name:    "rotation",
