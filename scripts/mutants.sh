@@ -76,5 +76,7 @@ mutant publish-early internal/ingest/worker.go \
 	'	m.shape.Publish(cur.Tail, cur.Tail.Tx)' '	cur.Tail.Op += 2; m.shape.Publish(cur.Tail, cur.Tail.Tx)' ./internal/sim 'TestSimulation'
 mutant forgotten-strikes internal/ingest/ingest.go \
 	'if in.strikes.of, err = opts.Registry.Strikes(); err != nil {' 'if in.strikes.of, err = make(map[shape.ID]registry.Strike), nil; err != nil {' ./internal/ingest 'StrikesOutlive'
+mutant no-doubt internal/ingest/spine.go \
+	'if s.index.InDoubt(ch.Rel.OID) {' 'if false {' ./test/e2e 'TestPartitions$|TestManyShapesOnPartitions'
 
 exit $wrong
