@@ -13,7 +13,10 @@ type applied struct {
 	t    typ
 	args []node
 	// lax: apply takes NULLs too. Else a NULL operand gives NULL.
-	lax   bool
+	lax bool
+	// first: the value is that of the first operand that is not NULL, and those
+	// behind it are not evaluated. apply is not used.
+	first bool
 	apply func(args []value) (value, error)
 	sql   func(p printer, args []node)
 }
@@ -25,6 +28,9 @@ func compileApplied(n *applied) valueFn {
 	args := make([]valueFn, len(n.args))
 	for i, a := range n.args {
 		args[i] = compileValue(a)
+	}
+	if n.first {
+		return firstOf(args)
 	}
 	apply, lax, name := n.apply, n.lax, n.t.String()
 	return func(row wal.Tuple) (value, error) {

@@ -91,6 +91,10 @@ type (
 		arg ast
 		to  typeName
 	}
+	astCoalesce struct {
+		position
+		args []ast
+	}
 	astCall struct {
 		position
 		name string

@@ -99,6 +99,8 @@ func (c *checker) expr(a ast) (node, error) {
 		return c.param(a)
 	case *astCall:
 		return c.arrayCall(a)
+	case *astCoalesce:
+		return c.coalesce(a)
 	case *astUnary:
 		return c.unary(a)
 	case *astBinary:

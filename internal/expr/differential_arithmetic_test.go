@@ -22,7 +22,7 @@ const tryRow = `create function try_row(e text, i int) returns text language plp
 
 // computed is a random expression that is no bool.
 func (g *generator) computed(depth int) string {
-	family := g.of("number", "number", "number", "number", "time", "string")
+	family := g.of("number", "number", "number", "number", "time", "string", "bool", "uuid", "zoned")
 	return g.term(family, depth)
 }
 
@@ -37,7 +37,12 @@ func (g *generator) term(family string, depth int) string {
 	if g.chance(30) { // mostly to be refused
 		r = g.term(g.of("number", "string", "time"), depth-1)
 	}
+	if g.chance(6) {
+		return g.of("coalesce(", "COALESCE (") + l + ", " + r + ")"
+	}
 	switch family {
+	case "bool", "uuid", "zoned":
+		return "coalesce(" + l + ", " + r + ")"
 	case "string":
 		return "(" + l + " || " + r + ")"
 	case "time":

@@ -158,6 +158,14 @@ func (p *parser) wordPrimary(t token) ast {
 		return &astNull{pos}
 	case "cast":
 		return p.cast(pos)
+	case "coalesce":
+		if p.peekAt(1).is("(") {
+			p.advance()
+			p.advance()
+			args := p.list()
+			p.expect(")")
+			return &astCoalesce{pos, args}
+		}
 	case "array":
 		return p.array(pos)
 	case "row":
@@ -196,8 +204,6 @@ func refusedWord(word string, next token) string {
 	switch word {
 	case "exists":
 		return "only `value IN (SELECT ...)` sublinks are supported right now"
-	case "coalesce":
-		return "CoalesceExpr is not supported in this context"
 	case "greatest", "least":
 		return "MinMaxExpr is not supported in this context"
 	case "nullif":
