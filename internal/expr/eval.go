@@ -217,7 +217,8 @@ func compileFast(n *operation) boolFn {
 }
 
 func fastInt(col *column, rel relation, want int64) boolFn {
-	pos := col.pos
+	// Not col: a clause must not hold its tree and the list of columns.
+	pos, k, name := col.pos, col.kind, col.col.Name
 	return func(row wal.Tuple) (tri, error) {
 		if pos >= len(row) {
 			return unknown, errShortRow
@@ -227,7 +228,7 @@ func fastInt(col *column, rel relation, want int64) boolFn {
 		}
 		n, ok := atoi(row[pos])
 		if !ok {
-			return unknown, unreadable(col.col.Name, col.kind, row[pos], errSyntax)
+			return unknown, unreadable(name, k, row[pos], errSyntax)
 		}
 		return triOf(rel.holds(compareInt(value{n: n}, value{n: want}))), nil
 	}

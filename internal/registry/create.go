@@ -60,7 +60,7 @@ func (r *Registry) newShape(def *shape.Def, t *shape.Table, key string, start wa
 		id: r.nextID, handle: newHandle(r.nextID, now),
 		start: start, created: now,
 		tail:  wal.AfterSnapshot,
-		first: &first{ready: make(chan struct{})},
+		first: &first{ready: make(chan struct{}), failed: make(chan struct{})},
 	}
 	s.used.Store(now)
 	r.nextID++

@@ -14,6 +14,7 @@ var ErrRemoved = errors.New("shape was removed")
 // first is what a shape needs only until its first rows are durable.
 type first struct {
 	ready    chan struct{} // closed by SetSnapshot, Fail or removal
+	failed   chan struct{} // closed by Fail or removal
 	snapshot *shapelog.Snapshot
 	err      error
 }
@@ -82,6 +83,7 @@ func (s *Shape) failLocked(err error) (abort *shapelog.Snapshot) {
 		return nil
 	}
 	f.err = err
+	close(f.failed)
 	if f.snapshot == nil {
 		close(f.ready)
 	}
@@ -97,6 +99,17 @@ func (s *Shape) Ready() <-chan struct{} {
 		return closed
 	}
 	return s.first.ready
+}
+
+// Failed returns a channel that is closed when the first rows could not be read or
+// the shape was removed before they were complete; nil once they are.
+func (s *Shape) Failed() <-chan struct{} {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.first == nil {
+		return nil
+	}
+	return s.first.failed
 }
 
 // SnapshotErr says why the first rows could not be read, nil if they could or

@@ -9,7 +9,7 @@ type slab[T any] struct {
 	n     int32 // numbers given out so far
 }
 
-const pageSize = 512
+const pageSize = 64
 
 func (s *slab[T]) at(n int32) *T { return &s.pages[n/pageSize][n%pageSize] }
 

@@ -81,7 +81,7 @@ func (d *Def) Key() string {
 	b.WriteString(strconv.Itoa(int(d.Replica)))
 	b.WriteByte(';')
 	b.WriteString(strconv.Itoa(int(d.Log)))
-	return b.String()
+	return strings.Clone(b.String()) // without the room that the builder has left
 }
 
 func (d *Def) sortedNames() []string {

@@ -201,15 +201,10 @@ func (c *Creator) guarded(ctx context.Context, sp *registry.Shape) (rows int, er
 	ctx, cancel := context.WithCancelCause(ctx)
 	var watch sync.WaitGroup
 	watch.Go(func() {
-		for ctx.Err() == nil {
-			changed := sp.Changed()
-			if _, gone := sp.Removed(); gone {
-				cancel(registry.ErrRemoved)
-			}
-			select {
-			case <-changed:
-			case <-ctx.Done():
-			}
+		select {
+		case <-sp.Failed():
+			cancel(registry.ErrRemoved)
+		case <-ctx.Done():
 		}
 	})
 	defer watch.Wait()
