@@ -137,6 +137,11 @@ func (c *verifyCmd) shapes(ctx context.Context) ([]verify.Shape, error) {
 		return nil, fmt.Errorf("no shape %s lives there", h)
 	}
 	for _, s := range all {
+		if s.State != "live" {
+			// Its first rows may be newer than those it would be compared with, or
+			// its log stands still.
+			return nil, fmt.Errorf("shape %s is %s: only live shapes can be compared", s.Handle, s.State)
+		}
 		if s.ChangesOnly {
 			return nil, fmt.Errorf("shape %s has changes only: its log does not begin with the rows, so there is nothing to compare", s.Handle)
 		}
