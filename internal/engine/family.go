@@ -203,6 +203,10 @@ func (f *families) take() []uint32 {
 	return oids
 }
 
+// unseenLimit is how long a table is looked for that is not there: it may have been
+// dropped since. By then those who wait for it have given their shapes up.
+const unseenLimit = 10 * time.Second
+
 // run looks up the tables that the stream names, until ctx is done.
 func (f *families) run(ctx context.Context) {
 	for {
@@ -211,13 +215,18 @@ func (f *families) run(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		}
-		oids := f.take()
-		for wait := 50 * time.Millisecond; len(oids) > 0; wait = min(2*wait, time.Second) {
-			err := f.lookUp(ctx, oids)
-			if err == nil {
-				break
+		oids, began := f.take(), time.Now()
+		for wait := 5 * time.Millisecond; len(oids) > 0; wait = min(2*wait, time.Second) {
+			unseen, err := f.lookUp(ctx, oids)
+			switch {
+			case err != nil:
+				f.e.log.Warn("look up whose partitions tables are; will try again", "err", err)
+			case time.Since(began) > unseenLimit:
+				oids = nil
+				continue
+			default:
+				oids = unseen
 			}
-			f.e.log.Warn("look up whose partitions tables are; will try again", "err", err)
 			select {
 			case <-time.After(wait):
 				oids = append(oids, f.take()...)
@@ -228,17 +237,23 @@ func (f *families) run(ctx context.Context) {
 	}
 }
 
-func (f *families) lookUp(ctx context.Context, oids []uint32) error {
-	found, err := f.e.db.Kin(ctx, oids)
+// lookUp learns of tables, and returns those that there are not, or not yet.
+func (f *families) lookUp(ctx context.Context, oids []uint32) (unseen []uint32, err error) {
+	found, there, err := f.e.db.Kin(ctx, oids)
 	if err != nil {
-		return err
+		return nil, err
+	}
+	for _, oid := range oids {
+		if !slices.Contains(there, oid) {
+			unseen = append(unseen, oid)
+		}
 	}
 	was := len(*f.known.Load())
-	if err := f.see(ctx, oids, found); err != nil {
-		return err
+	if err := f.see(ctx, there, found); err != nil {
+		return nil, err
 	}
 	if len(*f.known.Load()) != was {
 		f.lookNow() // a new partition wants its replica identity
 	}
-	return nil
+	return unseen, nil
 }

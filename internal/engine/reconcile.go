@@ -27,7 +27,7 @@ func (e *Engine) reconcile(ctx context.Context, seen map[uint32]pgquery.Fingerpr
 	for oid := range byTable {
 		oids = append(oids, oid)
 	}
-	found, err := e.db.Kin(ctx, oids)
+	found, _, err := e.db.Kin(ctx, oids)
 	if err != nil {
 		return err
 	}

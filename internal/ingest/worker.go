@@ -179,6 +179,7 @@ func (w *worker) catchUp(ctx context.Context) error {
 	select {
 	case m := <-w.box:
 		defer w.pulse.taken.Add(1)
+		w.pulse.queued.Add(-m.size)
 		return w.take(ctx, m)
 	case <-ctx.Done():
 		return ctx.Err()

@@ -33,11 +33,20 @@ join pg_attribute a on a.attrelid = i.inhrelid and a.attname = 'tableoid' and a.
 where i.inhparent in (select oid from down) or i.inhrelid in (select oid from up)
 order by 1, 2`
 
-// Kin lists the edges above and below some tables, at any distance.
-func (db *DB) Kin(ctx context.Context, oids []uint32) ([]Edge, error) {
-	var edges []Edge
-	err := db.look(ctx, func(tx pgx.Tx) error {
-		rows, err := tx.Query(ctx, fmt.Sprintf(kinQuery, "$1::oid[]"), oidArray(oids))
+// Kin lists the edges above and below some tables, at any distance, and which of
+// the tables there are. Replication tells of a commit a moment before queries see
+// it: of a table that is not there yet nothing is known.
+func (db *DB) Kin(ctx context.Context, oids []uint32) (edges []Edge, there []uint32, err error) {
+	err = db.look(ctx, func(tx pgx.Tx) error {
+		// First: whoever sees a table here sees its edges after it.
+		rows, err := tx.Query(ctx, `select oid from pg_class where oid = any ($1::oid[])`, oidArray(oids))
+		if err != nil {
+			return err
+		}
+		if there, err = pgx.CollectRows(rows, pgx.RowTo[uint32]); err != nil {
+			return err
+		}
+		rows, err = tx.Query(ctx, fmt.Sprintf(kinQuery, "$1::oid[]"), oidArray(oids))
 		if err != nil {
 			return err
 		}
@@ -45,9 +54,9 @@ func (db *DB) Kin(ctx context.Context, oids []uint32) ([]Edge, error) {
 		return err
 	})
 	if err != nil {
-		return nil, fmt.Errorf("look up partitions and their ancestors: %w", err)
+		return nil, nil, fmt.Errorf("look up partitions and their ancestors: %w", err)
 	}
-	return edges, nil
+	return edges, there, nil
 }
 
 // parseEdges reads the answer to kinQuery in text format.

@@ -165,3 +165,47 @@ func TestManyShapesOnPartitions(t *testing.T) {
 		}
 	}
 }
+
+// Replication tells of a commit before queries see it, as long as a synchronous
+// standby keeps it waiting. A partition that was made by it is not taken for a table
+// that is nobody's partition.
+func TestPartitionNotYetVisible(t *testing.T) {
+	t.Parallel()
+	db := pgtest.NewServer(t, pgtest.Options{Settings: map[string]string{"wal_level": "logical"}})
+	db.Exec("CREATE TABLE root (id int, region text, v text, PRIMARY KEY (region, id)) PARTITION BY LIST (region); CREATE TABLE p0 PARTITION OF root FOR VALUES IN ('r0'); INSERT INTO root VALUES (0, 'r0', 'a')")
+	s := newService(t, db.URL)
+	f := newFollower(s.url, "table", "root")
+	f.until(t, 30*time.Second, "first rows", func() error { return keyed(db, f, "public.root", "true") })
+	standby := func(name string) {
+		db.Exec("ALTER SYSTEM SET synchronous_standby_names = '" + name + "'")
+		db.Exec("SELECT pg_reload_conf()")
+		eventually(t, 10*time.Second, "the setting", func() error {
+			if got := db.Value("SHOW synchronous_standby_names"); got != name {
+				return fmt.Errorf("it is %q", got)
+			}
+			return nil
+		})
+	}
+	standby("nobody")
+	done := make(chan error, 1)
+	conn := db.Conn()
+	go func() {
+		_, err := conn.PgConn().Exec(t.Context(), "CREATE TABLE p1 PARTITION OF root FOR VALUES IN ('r1'); INSERT INTO root VALUES (1, 'r1', 'b')").ReadAll()
+		done <- err
+	}()
+	eventually(t, 10*time.Second, "the commit to wait", func() error {
+		if n := db.Value("SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'SyncRep'"); n != "1" {
+			return fmt.Errorf("%s commits wait", n)
+		}
+		return nil
+	})
+	<-time.After(500 * time.Millisecond) // the fault is that it lasts
+	standby("")
+	if err := <-done; err != nil {
+		t.Fatal(err)
+	}
+	f.until(t, 30*time.Second, "the row of the new partition", func() error { return keyed(db, f, "public.root", "true") })
+	if f.rotations != 0 {
+		t.Errorf("%d rotations", f.rotations)
+	}
+}
