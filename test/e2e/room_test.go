@@ -1,7 +1,6 @@
 package e2e
 
 import (
-	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -56,12 +55,17 @@ func TestMaxShapes(t *testing.T) {
 		open(i)
 	}
 	wait(0) // the oldest, but a client waits on it
-	eventually(t, 10*time.Second, "the client to wait", func() error {
-		if _, stacks := get(t, s.admin+"/debug/pprof/goroutine?debug=1"); !strings.Contains(stacks, "(*visit).await") {
-			return errors.New("nobody waits")
-		}
-		return nil
-	})
+	waiting := func(n int) {
+		t.Helper()
+		eventually(t, 10*time.Second, "clients to wait", func() error {
+			_, stacks := get(t, s.admin+"/debug/pprof/goroutine?debug=2")
+			if got := strings.Count(stacks, "(*visit).await("); got != n {
+				return fmt.Errorf("%d wait, want %d", got, n)
+			}
+			return nil
+		})
+	}
+	waiting(1)
 	for _, i := range []int{2, 3, 1, 4} { // used again, in this order
 		shapeGet(t, s.url, shape(i))
 	}
@@ -90,6 +94,7 @@ func TestMaxShapes(t *testing.T) {
 	for _, i := range []int{1, 4, 5, 6} {
 		wait(i)
 	}
+	waiting(5)
 	status, header, body := shapeGet(t, s.url, func() url.Values { q := shape(2); q.Set("offset", "0_inf"); q.Set("handle", handles[2]); return q }())
 	if status != http.StatusConflict || !strings.Contains(body, `"reason":"max_shapes"`) || header.Get("electric-handle") == handles[2] {
 		t.Errorf("a shape that went: %d %s", status, body)

@@ -20,6 +20,27 @@ type wire struct {
 	silent chan struct{} // closed while the wire is cut
 	mended chan struct{} // closed while it is not
 	conns  []net.Conn
+
+	// first is how many bytes of the server's come through before release is
+	// closed; 0: all of them.
+	first   int64
+	release chan struct{}
+}
+
+// held is a wire that stops after some bytes of the server's, until release is closed.
+type held struct {
+	io.Reader
+	w *wire
+	n int64
+}
+
+func (h *held) Read(p []byte) (int, error) {
+	if h.n >= h.w.first {
+		<-h.w.release
+	}
+	n, err := h.Reader.Read(p)
+	h.n += int64(n)
+	return n, err
 }
 
 func newWire(t *testing.T, port int) *wire {
@@ -109,7 +130,11 @@ func (w *wire) carry(client net.Conn) {
 	w.mu.Unlock()
 	var both sync.WaitGroup
 	pass := func(to, from net.Conn) {
-		_, err := io.Copy(to, &hushed{from, silent})
+		var r io.Reader = &hushed{from, silent}
+		if w.first > 0 && from == server {
+			r = &held{Reader: r, w: w}
+		}
+		_, err := io.Copy(to, r)
 		if errors.Is(err, errSilent) {
 			return // no FIN
 		}
