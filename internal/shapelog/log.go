@@ -20,8 +20,8 @@ type Options struct {
 	FS  vfs.FS // nil: the machine's
 	Dir string // made if missing; log/ and snap/ are below it
 
-	CacheBytes    int64  // block cache; 0: 64 MiB
-	MemTableBytes uint64 // one memtable, of which there can be four; 0: 64 MiB
+	CacheBytes    int64  // block cache; 0: 32 MiB
+	MemTableBytes uint64 // one memtable, of which there can be four; 0: 16 MiB
 	InlineBytes   int    // snapshots up to this size make no files; 0: 64 KiB
 
 	Logger *slog.Logger // nil: silent

@@ -10,8 +10,8 @@ import (
 
 // Log's defaults; see Options.
 const (
-	defaultCacheBytes    = 64 << 20
-	defaultMemTableBytes = 32 << 20
+	defaultCacheBytes    = 32 << 20
+	defaultMemTableBytes = 16 << 20
 	defaultInlineBytes   = 64 << 10
 
 	maxOpenTables = 1000
@@ -40,8 +40,8 @@ func pebbleOptions(o *Options) *pebble.Options {
 		Logger:             PebbleLogger(o.Logger),
 		MaxOpenFiles:       maxOpenTables,
 		MemTableSize:       o.MemTableBytes,
-		// Two full memtables may wait for the disk before writers do.
-		MemTableStopWritesThreshold: 3,
+		// Three full memtables may wait for the disk before writers do.
+		MemTableStopWritesThreshold: 4,
 		L0CompactionThreshold:       4,
 		L0StopWritesThreshold:       40,
 		EventListener: &pebble.EventListener{
