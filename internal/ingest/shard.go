@@ -15,7 +15,7 @@ const (
 	mailboxLength = 32
 	// mailboxBytes bounds them too, in bytes of stream, of which a batch has about
 	// one MiB at the most. Decoded they take two to four times as much memory.
-	mailboxBytes = 4 << 20
+	mailboxBytes = 8 << 20
 )
 
 // stepKind says what a step of a batch is.
