@@ -3,18 +3,19 @@ package ingest_test
 import (
 	"fmt"
 	"runtime"
-	"slices"
+	"strings"
 	"testing"
-
-	"github.com/spillway-sync/spillway/internal/sim"
 )
 
-// What a shape costs in memory all in: registry, catalogue, router, consumer,
-// definition, tracker, and whatever else the machinery keeps of it. The disk in memory
-// is taken off, but for what it keeps of files that have gone. (2026-11-25: 1,200
-// bytes, and 1,470 on the average of all, with what the maps grow by at once.)
+// What a shape costs in memory all in: registry, router, consumer, definition,
+// tracker, and whatever else the machinery keeps of it. Pebble's memtables and caches
+// are left out, which have a size of their own however many shapes there are, and so
+// is the disk in memory.
 func TestMemoryOfAShape(t *testing.T) {
-	const n, blocks, budget = 3_000, 7, 1536
+	const n, budget = 10_000, 1536
+	rate := runtime.MemProfileRate
+	runtime.MemProfileRate = 1 // every allocation is noted with its stack
+	defer func() { runtime.MemProfileRate = rate }()
 	bubble(t, 2, func(r *rig) {
 		create := func(from, to int) {
 			for k := from; k < to; k++ {
@@ -26,48 +27,46 @@ func TestMemoryOfAShape(t *testing.T) {
 			}
 			r.released()
 		}
-		heap := func() int {
-			runtime.GC()
-			runtime.GC()
-			var m runtime.MemStats
-			runtime.ReadMemStats(&m)
-			// The disk in memory keeps what was synced besides what was written.
-			return int(m.HeapAlloc) - 2*stored(r.conf.Disk, "/")
-		}
 		create(0, 1000)
-		// What waits to be written to files comes and goes, some MiB at a time: it
-		// falls upon few of these.
-		var all []int
-		for k := range blocks {
-			before := heap()
-			create(1000+k*n, 1000+(k+1)*n)
-			all = append(all, (heap()-before)/n)
-		}
-		slices.Sort(all)
-		per := all[blocks/2]
-		t.Logf("%d bytes a shape, of %d", per, all)
+		before := ours()
+		create(1000, 1000+n)
+		per := (ours() - before) / n
+		t.Logf("%d bytes a shape", per)
 		if per > budget {
 			t.Errorf("%d bytes a shape, the budget is %d", per, budget)
 		}
 	})
 }
 
-// stored is how much there is in a directory, in bytes.
-func stored(d *sim.Disk, dir string) (n int) {
-	names, err := d.List(dir)
-	if err != nil {
-		return 0 // it has gone meanwhile
-	}
-	for _, name := range names {
-		path := d.PathJoin(dir, name)
-		info, err := d.Stat(path)
-		switch {
-		case err != nil: // gone
-		case info.IsDir():
-			n += stored(d, path)
-		default:
-			n += int(info.Size())
+// ours is how much memory is in use that neither Pebble nor the simulation has
+// allocated, in bytes.
+func ours() (bytes int64) {
+	runtime.GC()
+	runtime.GC() // a profile is as of the collection before
+	var records []runtime.MemProfileRecord
+	for n, ok := runtime.MemProfile(nil, false); !ok; {
+		records = make([]runtime.MemProfileRecord, n+100)
+		if n, ok = runtime.MemProfile(records, false); ok {
+			records = records[:n]
 		}
 	}
-	return n
+	for i := range records {
+		if !theirs(records[i].Stack()) {
+			bytes += records[i].InUseBytes()
+		}
+	}
+	return bytes
+}
+
+func theirs(stack []uintptr) bool {
+	frames := runtime.CallersFrames(stack)
+	for {
+		f, more := frames.Next()
+		if strings.Contains(f.Function, "cockroachdb/pebble") || strings.Contains(f.Function, "internal/sim.(*Disk)") {
+			return true
+		}
+		if !more {
+			return false
+		}
+	}
 }
