@@ -112,7 +112,8 @@ func (n dimensionsError) Error() string {
 	return fmt.Sprintf("number of dimensions (%d) exceeds maximum of %d", int(n), maxDimensions)
 }
 
-// level reads the members of an open brace, and its closing one.
+// level reads the members of an open brace, and its closing one. Only the
+// outermost may be empty.
 func (r *arrayReader) level(depth int) error {
 	if depth >= maxDimensions {
 		return dimensionsError(depth + 1)
@@ -134,7 +135,7 @@ func (r *arrayReader) level(depth int) error {
 			return errSyntax
 		}
 	}
-	if n == 0 && r.depth > 0 || r.sizes[depth] != 0 && r.sizes[depth] != n {
+	if n == 0 && depth > 0 || r.sizes[depth] != 0 && r.sizes[depth] != n {
 		return errDimensions
 	}
 	r.sizes[depth] = n

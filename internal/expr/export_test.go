@@ -113,3 +113,12 @@ func Language() string {
 	b.WriteString(strings.Join(lines, ""))
 	return b.String()
 }
+
+// ArrayLiteral reads a literal of text[] and writes it as the output function does.
+func ArrayLiteral(text string) (string, error) {
+	a, err := parseArray([]byte(text), typ{kind: kindText})
+	if err != nil {
+		return "", err
+	}
+	return string(arrayText(a, kindText)), nil
+}
