@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net"
 	"os"
+	"runtime/debug"
 	"strconv"
 
 	"github.com/alecthomas/kong"
@@ -29,10 +30,17 @@ func (s *serveCmd) Run(ctx context.Context, k *kong.Context) error {
 	return serve(ctx, cfg, log, nil)
 }
 
+// gcPercent is how much the heap may grow before it is collected, unless GOGC says
+// otherwise: memory is what many shapes and a large transaction cost, and collecting
+// twice as often as Go does by itself cost no throughput that we could measure.
+const gcPercent = 50
+
 // serve runs the engine with its two listeners until ctx is done. started, if
 // not nil, is called once clients can connect, with the address they may use.
 func serve(ctx context.Context, cfg engine.Config, log *slog.Logger, started func(url string)) error {
-	defer frugal(ctx)()
+	if os.Getenv("GOGC") == "" {
+		debug.SetGCPercent(gcPercent)
+	}
 	pair, err := certificate(cfg)
 	if err != nil {
 		return configError{err}
