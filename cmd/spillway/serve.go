@@ -31,8 +31,9 @@ func (s *serveCmd) Run(ctx context.Context, k *kong.Context) error {
 }
 
 // gcPercent is how much the heap may grow before it is collected, unless GOGC says
-// otherwise: memory is what many shapes and a large transaction cost, and collecting
-// twice as often as Go does by itself cost no throughput that we could measure.
+// otherwise: memory is what many shapes and a large transaction cost. With it one of
+// 200,000 rows took 152 MiB instead of 177 in one run, 4.1 s instead of 3.4 s (the
+// cores were shared with four busy loops).
 const gcPercent = 50
 
 // serve runs the engine with its two listeners until ctx is done. started, if

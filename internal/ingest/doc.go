@@ -10,7 +10,7 @@
 //
 // A shard is a set of shapes and one worker goroutine. A consumer is not a
 // goroutine: the worker runs it when one of its changes passes. One that fails
-// or hangs costs its shard the worker once; then it has to get over the place
+// or hangs costs its shard the worker once, after a tenth of a second; then it has to get over the place
 // alone before it may come back, and is given up at the third strike.
 //
 // It never talks to Postgres or HTTP, and nobody's progress but the journal's
