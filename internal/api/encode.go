@@ -2,6 +2,7 @@ package api
 
 import (
 	"compress/flate"
+	"errors"
 	"io"
 	"net/http"
 	"strconv"
@@ -34,8 +35,9 @@ const leastEncoded = 1 << 10
 const zstdWindow = 1 << 20
 
 // accepted returns the coding the client likes best of those we have, from the
-// lines of Accept-Encoding. Among equals it is the one that costs less.
-func accepted(lines []string) encoding {
+// lines of Accept-Encoding; zstd only if it is wanted. Among equals it is the one
+// that costs less.
+func accepted(lines []string, zstd bool) encoding {
 	weights := [encodings]float64{gzipped: -1, zstandard: -1}
 	weights[identity] = 0.001 // anything that was asked for is better
 	for _, line := range lines {
@@ -46,7 +48,9 @@ func accepted(lines []string) encoding {
 			case "gzip", "x-gzip":
 				weights[gzipped] = q
 			case "zstd":
-				weights[zstandard] = q
+				if zstd {
+					weights[zstandard] = q
+				}
 			case "identity":
 				weights[identity] = max(q, weights[identity])
 			case "*": // gzip is what everybody who says so has
@@ -84,11 +88,11 @@ func weight(params string) float64 {
 // encoder compresses what is written to it.
 type encoder interface {
 	io.WriteCloser
-	Flush() error
 	Reset(w io.Writer)
 }
 
-// encoders are used again: each has large tables.
+// encoders are used again: each has large tables. None is held while a client
+// takes its time: a thousand slow readers had two thirds of a GiB of tables.
 var encoders = [encodings]sync.Pool{
 	gzipped: {New: func() any {
 		w, err := gzip.NewWriterLevel(nil, flate.BestSpeed)
@@ -131,11 +135,12 @@ func (b *buffer) Write(p []byte) (int, error) {
 }
 
 // encode decides about the body of the response that is about to begin. size is
-// what it has in identity, -1 if that is not known.
-func (x *exchange) encode(size int64) {
+// what it has in identity, -1 if that is not known. A body that is sent in pieces
+// is not sent in zstd: its encoder cannot be given back between two of them.
+func (x *exchange) encode(size int64, pieces bool) {
 	x.enc = identity
 	if size < 0 || size >= leastEncoded {
-		x.enc = accepted(x.r.Header["Accept-Encoding"])
+		x.enc = accepted(x.r.Header["Accept-Encoding"], !pieces)
 	}
 	if x.enc != identity {
 		x.w.Header()["Content-Encoding"] = []string{encodingNames[x.enc]}
@@ -145,24 +150,52 @@ func (x *exchange) encode(size int64) {
 // sink is where a body goes that is sent piece by piece. It compresses if that
 // was decided; what is written must be finished, or the connection given up.
 type sink struct {
-	x *exchange
-	w encoder // nil: identity
+	x   *exchange
+	w   encoder // nil: identity
+	out buffer  // what w made of the last piece
 }
+
+// sinkBytes is how much of a body is compressed at once, in bytes.
+const sinkBytes = 64 << 10
+
+// sinks are gzip encoders that remember nothing between two pieces. One with
+// tables of its own has 0.7 MiB for as long as its client reads.
+var sinks = sync.Pool{New: func() any {
+	w, err := gzip.NewWriterLevel(nil, gzip.StatelessCompression)
+	if err != nil {
+		panic(err) // the level is a constant
+	}
+	return w
+}}
 
 func (x *exchange) sink() *sink {
 	s := &sink{x: x}
 	if x.enc != identity {
-		s.w = encoders[x.enc].Get().(encoder)
-		s.w.Reset(x)
+		s.w = sinks.Get().(encoder)
+		s.w.Reset(&s.out)
 	}
 	return s
 }
 
-func (s *sink) Write(p []byte) (int, error) {
+func (s *sink) Write(p []byte) (n int, err error) {
 	if s.w == nil {
 		return s.x.Write(p)
 	}
-	return s.w.Write(p)
+	for n < len(p) && err == nil {
+		piece := p[n:min(n+sinkBytes, len(p))]
+		if _, err = s.w.Write(piece); err == nil {
+			err = s.send()
+		}
+		n += len(piece)
+	}
+	return n, err
+}
+
+// send sends what was compressed.
+func (s *sink) send() error {
+	_, err := s.x.Write(s.out)
+	s.out = s.out[:0]
+	return err
 }
 
 func (s *sink) mustWrite(p []byte) {
@@ -171,22 +204,13 @@ func (s *sink) mustWrite(p []byte) {
 	}
 }
 
-// flush sends what there is, before a pause.
-func (s *sink) flush() {
-	if s.w != nil {
-		// A connection that is gone fails at the next write.
-		_ = s.w.Flush()
-	}
-	s.x.flush()
-}
-
 // finish ends the body.
 func (s *sink) finish() {
 	if s.w == nil {
 		return
 	}
-	if err := s.w.Close(); err != nil {
+	if err := errors.Join(s.w.Close(), s.send()); err != nil {
 		panic(http.ErrAbortHandler)
 	}
-	encoders[s.x.enc].Put(s.w)
+	sinks.Put(s.w)
 }

@@ -35,7 +35,7 @@ func (v *visit) sendLog(after wal.Offset) error {
 	if v.notModified(v.req, v.def, p) {
 		return nil
 	}
-	v.encode(pg.size())
+	v.encode(pg.size(), pg.body == nil)
 	v.setPage(v.req, v.def, p, http.StatusOK)
 	if pg.body != nil {
 		v.send(http.StatusOK, pg.in(v.enc))
@@ -83,7 +83,7 @@ func (v *visit) copyEntries(out *sink, pg *logPage) error {
 				piece = append(piece, ',')
 			}
 			piece = append(piece, json...)
-			return len(piece) < pieceBytes
+			return len(piece) < sinkBytes
 		})
 		if err != nil {
 			return err

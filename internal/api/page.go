@@ -11,9 +11,9 @@ import (
 )
 
 const (
-	// keepBuffer is the size up to which a buffer is used again, in bytes. Most
-	// pages are far smaller; those of a client catching up are larger and rare.
-	keepBuffer = 4 << 20
+	// keepBuffer is the size up to which a buffer is used again, in bytes. No page
+	// that is kept is larger; a single row may be.
+	keepBuffer = 2 * pieceBytes
 	// sharedPages is how many pages are kept for those who want the same. A page
 	// of pieceBytes is the largest that is.
 	sharedPages = 64
@@ -61,12 +61,12 @@ func (v *visit) readPage(after wal.Offset) (*logPage, error) {
 			buffers.Put(buf)
 		}
 	}()
-	read, err := v.sh.ReadLog(after, append((*buf)[:0], '['))
+	read, err := v.sh.ReadLog(after, append((*buf)[:0], '['), pieceBytes)
 	*buf = read.Body
 	if err != nil {
 		return nil, err
 	}
-	p := &logPage{after: after, end: read.End, upToDate: read.UpToDate, entries: int64(len(read.Body)) - 1}
+	p := &logPage{after: after, end: read.End, upToDate: read.UpToDate, entries: read.Size}
 	if p.upToDate {
 		lsn := read.End.Tx
 		if !v.req.live {

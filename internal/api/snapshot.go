@@ -136,7 +136,7 @@ func (v *visit) serveChunk(k int) error {
 	if closed {
 		length = size + 2
 	}
-	v.encode(length)
+	v.encode(length, true)
 	v.setPage(v.req, v.def, p, http.StatusOK)
 	if v.enc != identity {
 		length = -1
@@ -162,7 +162,7 @@ func (v *visit) copyChunk(out *sink, c shapelog.Chunk) error {
 	defer cancel()
 	stall := time.AfterFunc(stallTimeout, cancel)
 	defer stall.Stop()
-	_, err := c.WriteTo(ctx, progress{out, stall}, out.flush)
+	_, err := c.WriteTo(ctx, progress{out, stall}, v.flush)
 	return err
 }
 

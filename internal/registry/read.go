@@ -10,6 +10,7 @@ import (
 // Page is the answer to "what comes after this offset".
 type Page struct {
 	Body []byte     // entries joined by commas, without brackets, behind what dst held
+	Size int64      // of the entries and commas, in bytes; Body has less if it is above the limit
 	N    int        // number of entries
 	End  wal.Offset // electric-offset: the last entry's, or the tail if nothing is missing
 	// UpToDate: End is the tail; Seen may be told to the client.
@@ -18,10 +19,11 @@ type Page struct {
 }
 
 // ReadLog appends one chunk of the log at most to dst: the entries after the
-// offset after. A request beyond the tail gets an empty Page with End = after
+// offset after. Of a chunk that has more than limit bytes only the beginning is
+// kept: ReadEntries hands it out piece by piece. A request beyond the tail gets an empty Page with End = after
 // that is not up to date: see Tail. ErrRemoved: the shape went meanwhile. Any
 // other error is a fault of the storage and the shape has to go.
-func (s *Shape) ReadLog(after wal.Offset, dst []byte) (Page, error) {
+func (s *Shape) ReadLog(after wal.Offset, dst []byte, limit int) (Page, error) {
 	p := Page{Body: dst, End: after}
 	p.Seen = s.Seen() // before the tail
 	tail := s.Tail()
@@ -31,7 +33,7 @@ func (s *Shape) ReadLog(after wal.Offset, dst []byte) (Page, error) {
 	if after.Less(wal.AfterSnapshot) {
 		after = wal.AfterSnapshot // entries begin behind the snapshot's chunks
 	}
-	body, end, n, _, err := s.reg.log.ReadInto(dst, s.id, after, tail)
+	e, err := s.reg.log.ReadInto(dst, s.id, after, tail, limit)
 	// The log is deleted behind the removal: what was read is whole if the
 	// shape is still there now.
 	if gone := s.alive(); gone != nil {
@@ -40,11 +42,11 @@ func (s *Shape) ReadLog(after wal.Offset, dst []byte) (Page, error) {
 	if err != nil {
 		return p, err
 	}
-	if n == 0 && after.Less(tail) {
+	if e.N == 0 && after.Less(tail) {
 		return p, fmt.Errorf("read log of shape %d: nothing between %v and the tail %v", s.id, after, tail)
 	}
-	p.Body, p.N, p.End = body, n, end
-	p.UpToDate = end == tail
+	p.Body, p.Size, p.N, p.End = e.Body, e.Size, e.N, e.End
+	p.UpToDate = e.End == tail
 	return p, nil
 }
 

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"math"
 	"runtime"
 	"slices"
 	"strings"
@@ -41,7 +42,7 @@ func TestRemoveWakesAll(t *testing.T) {
 	if err := s.SnapshotErr(); !errors.Is(err, ErrRemoved) {
 		t.Errorf("snapshot error %v", err)
 	}
-	if _, err := s.ReadLog(wal.AfterSnapshot, nil); !errors.Is(err, ErrRemoved) {
+	if _, err := s.ReadLog(wal.AfterSnapshot, nil, math.MaxInt); !errors.Is(err, ErrRemoved) {
 		t.Errorf("read: %v", err)
 	}
 	if h.Find(s.Key()) != nil || h.ByHandle(s.Handle()) != nil || h.ByID(s.ID()) != nil || h.Len() != 0 {
@@ -118,7 +119,7 @@ func TestPublish(t *testing.T) {
 	}
 	read := func(after wal.Offset, body string, end wal.Offset, upToDate bool) {
 		t.Helper()
-		p, err := s.ReadLog(after, []byte("["))
+		p, err := s.ReadLog(after, []byte("["), math.MaxInt)
 		check(t, err)
 		if string(p.Body) != "["+body || p.End != end || p.UpToDate != upToDate {
 			t.Fatalf("after %v: %s, end %v, up to date %v; want %s, %v, %v", after, p.Body, p.End, p.UpToDate, body, end, upToDate)
@@ -187,7 +188,7 @@ func TestPublish(t *testing.T) {
 	if _, err := s.ReadEntries(three, s.Tail(), func([]byte) bool { return true }); err == nil {
 		t.Error("a hole is not noticed entry by entry")
 	}
-	if _, err := s.ReadLog(three, nil); err == nil {
+	if _, err := s.ReadLog(three, nil, math.MaxInt); err == nil {
 		t.Error("a hole is not noticed")
 	}
 }

@@ -3,6 +3,7 @@ package shapelog
 import (
 	"fmt"
 	"io"
+	"math"
 	"testing"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
@@ -58,10 +59,10 @@ func BenchmarkReadTail(b *testing.B) {
 	var buf []byte
 	b.ReportAllocs()
 	for b.Loop() {
-		body, _, n, _, err := l.ReadInto(buf[:0], 1, before, tail)
+		e, err := l.ReadInto(buf[:0], 1, before, tail, math.MaxInt)
 		check(b, err)
-		if buf = body; n != 1 {
-			b.Fatal(n)
+		if buf = e.Body; e.N != 1 {
+			b.Fatal(e.N)
 		}
 	}
 }
@@ -72,10 +73,10 @@ func BenchmarkReadChunk(b *testing.B) {
 	tail := fillLog(b, l, 30_000)
 	var buf []byte
 	for b.Loop() {
-		body, _, _, _, err := l.ReadInto(buf[:0], 1, wal.AfterSnapshot, tail)
+		e, err := l.ReadInto(buf[:0], 1, wal.AfterSnapshot, tail, math.MaxInt)
 		check(b, err)
-		buf = body
-		b.SetBytes(int64(len(body)))
+		buf = e.Body
+		b.SetBytes(e.Size)
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"maps"
+	"math"
 	"math/rand/v2"
 	"reflect"
 	"slices"
@@ -244,11 +245,18 @@ func compareRead(t *testing.T, l *Log, w *twin, id shape.ID, after, upTo wal.Off
 		}
 		want = append(want, s...)
 	}
-	got, gotEnd, n, gotBoundary, err := l.ReadInto([]byte("["), id, after, upTo)
+	e, err := l.ReadInto([]byte("["), id, after, upTo, math.MaxInt)
 	check(t, err)
-	if string(got) != "["+string(want) || n != len(body) || gotEnd != end || gotBoundary != boundary {
-		t.Fatalf("read %d (%v, %v]: %s n=%d end=%v boundary=%v, want %s n=%d end=%v boundary=%v",
-			id, after, upTo, got, n, gotEnd, gotBoundary, want, len(body), end, boundary)
+	if string(e.Body) != "["+string(want) || e.Size != int64(len(want)) || e.N != len(body) || e.End != end || e.AtBoundary != boundary {
+		t.Fatalf("read %d (%v, %v]: %+v, want %s n=%d end=%v boundary=%v", id, after, upTo, e, want, len(body), end, boundary)
+	}
+	if len(body) > 1 {
+		limit := len(want) - 1
+		short, err := l.ReadInto([]byte("["), id, after, upTo, limit)
+		check(t, err)
+		if begin := string(want[:len(want)-len(body[len(body)-1])-1]); string(short.Body) != "["+begin || short.Size != e.Size || short.N != e.N || short.End != e.End {
+			t.Fatalf("read %d with a limit of %d: %+v, want %s of %+v", id, limit, short, begin, e)
+		}
 	}
 }
 

@@ -52,19 +52,36 @@ func (l *Log) Read(id shape.ID, after, upTo wal.Offset, emit func(off wal.Offset
 	return end, false, nil
 }
 
-// ReadInto is Read into a buffer: it appends the entries to dst, joined by
-// commas and without brackets. n is their number.
-func (l *Log) ReadInto(dst []byte, id shape.ID, after, upTo wal.Offset) (body []byte, end wal.Offset, n int, atBoundary bool, err error) {
-	body = dst
-	end, atBoundary, err = l.Read(id, after, upTo, func(_ wal.Offset, json []byte) error {
-		if n > 0 {
-			body = append(body, ',')
+// Entries are what ReadInto found.
+type Entries struct {
+	// Body is what dst held, and the entries joined by commas without brackets.
+	// It ends before the entry that Size passes the limit with.
+	Body       []byte
+	Size       int64 // of all entries and the commas between them, in bytes
+	N          int   // number of entries
+	End        wal.Offset
+	AtBoundary bool
+}
+
+// ReadInto is Read into a buffer: it appends the entries to dst as long as they
+// take limit bytes at most, and counts the others.
+func (l *Log) ReadInto(dst []byte, id shape.ID, after, upTo wal.Offset, limit int) (e Entries, err error) {
+	e.Body = dst
+	e.End, e.AtBoundary, err = l.Read(id, after, upTo, func(_ wal.Offset, json []byte) error {
+		if e.N > 0 {
+			e.Size++
 		}
-		body = append(body, json...)
-		n++
+		e.Size += int64(len(json))
+		if e.Size <= int64(limit) {
+			if e.N > 0 {
+				e.Body = append(e.Body, ',')
+			}
+			e.Body = append(e.Body, json...)
+		}
+		e.N++
 		return nil
 	})
-	return body, end, n, atBoundary, err
+	return e, err
 }
 
 // Cursor returns the shape's cursor with the highest position, and the highest

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math"
 	"strconv"
 
 	"github.com/spillway-sync/spillway/internal/registry"
@@ -156,7 +157,7 @@ func (r *Reader) failed(sp *registry.Shape, err error) error {
 }
 
 func (r *Reader) page(sp *registry.Shape) (upToDate bool, err error) {
-	p, err := sp.ReadLog(r.after, nil)
+	p, err := sp.ReadLog(r.after, nil, math.MaxInt)
 	if err != nil {
 		return false, fmt.Errorf("%s: read the log after %s: %w", r.Handle, r.after, err)
 	}
@@ -259,7 +260,7 @@ func (r *Reader) Reread(reg *registry.Registry) error {
 	}
 	var log []byte
 	for at := wal.AfterSnapshot; at.Less(r.after); {
-		p, err := sp.ReadLog(at, nil)
+		p, err := sp.ReadLog(at, nil, math.MaxInt)
 		if errors.Is(err, registry.ErrRemoved) {
 			return errGone
 		}
