@@ -43,6 +43,7 @@ func (in *Ingest) SetKin(k route.Kin) {
 
 func (in *Ingest) newIndex() *route.Index {
 	x := route.New()
+	x.SetSpread(spread)
 	x.SetKin(in.kin.Load().kin)
 	return x
 }

@@ -9,7 +9,8 @@
 // one by one, then a range. Shapes whose clause has no anchor are tried one by one.
 //
 // It never reads a clock, starts a goroutine, takes a lock or does I/O. One
-// goroutine owns an Index.
+// goroutine owns an Index; where many clauses are left to be evaluated, it asks
+// its owner to run parts of them side by side (Spread).
 //
 // Invariants:
 //
@@ -21,7 +22,7 @@
 //     old or the new row. The clause is evaluated here and not left to the
 //     consumers so that the flush tracker owes nothing for shapes that a change
 //     does not concern.
-//  3. No shape twice, no allocation for a change in steady state.
+//  3. No shape twice, no allocation for a change in steady state, unless it is spread.
 //  4. Removing a shape costs what it owns, never a walk over others.
 //
 // Files: index.go the index · table.go one table's part of it · node.go ways

@@ -17,7 +17,20 @@ type Index struct {
 	found   []int32 // entries that the change must be tried on
 	key     []byte
 	looked  uint64
+	spread  Spread
+	hits    []bool // of found, see trySpread
 }
+
+// Spread runs do(0) to do(parts-1), side by side where it can, and returns when
+// all have.
+type Spread func(parts int, do func(part int))
+
+// spreadPart is how many shapes are tried one after the other: some 50 µs.
+const spreadPart = 256
+
+// SetSpread lets a change that must be tried on many shapes be tried on them side
+// by side. It is the caller who owns goroutines.
+func (x *Index) SetSpread(s Spread) { x.spread = s }
 
 // New returns an empty index.
 func New() *Index {

@@ -41,10 +41,34 @@ func (x *Index) route(t *table, ch *wal.Change, dst []shape.ID) []shape.ID {
 	if ch.New != nil && !t.alike(ch) {
 		x.row(t, ch.New)
 	}
-	for _, n := range x.found {
-		dst = x.try(t, x.entries.at(n), ch, dst)
-	}
 	x.looked += uint64(len(t.plain) + len(x.found))
+	if x.spread != nil && len(x.found) >= 2*spreadPart {
+		return x.trySpread(t, ch, dst)
+	}
+	for _, n := range x.found {
+		if e := x.entries.at(n); x.try(t, e, ch) {
+			dst = append(dst, e.id)
+		}
+	}
+	return dst
+}
+
+// trySpread is the same, many at once.
+func (x *Index) trySpread(t *table, ch *wal.Change, dst []shape.ID) []shape.ID {
+	for _, n := range x.found {
+		t.rows(x.entries.at(n).def.Table, ch, x.stamp) // they are only read from here on
+	}
+	x.hits = slices.Grow(x.hits[:0], len(x.found))[:len(x.found)]
+	x.spread((len(x.found)+spreadPart-1)/spreadPart, func(part int) {
+		for i := part * spreadPart; i < min((part+1)*spreadPart, len(x.found)); i++ {
+			x.hits[i] = x.try(t, x.entries.at(x.found[i]), ch)
+		}
+	})
+	for i, n := range x.found {
+		if x.hits[i] {
+			dst = append(dst, x.entries.at(n).id)
+		}
+	}
 	return dst
 }
 
@@ -185,13 +209,10 @@ func (x *Index) collect(list link) {
 	}
 }
 
-// try appends a shape if its clause is true of the row before or after.
-func (x *Index) try(t *table, e *entry, ch *wal.Change, dst []shape.ID) []shape.ID {
+// try reports whether a shape's clause is true of the row before or after.
+func (x *Index) try(t *table, e *entry, ch *wal.Change) bool {
 	before, after, ok := t.rows(e.def.Table, ch, x.stamp)
-	if !ok || matches(e, before) || matches(e, after) {
-		return append(dst, e.id)
-	}
-	return dst
+	return !ok || matches(e, before) || matches(e, after)
 }
 
 func matches(e *entry, row wal.Tuple) bool {
