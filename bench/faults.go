@@ -19,12 +19,13 @@ const (
 	faultRate  = 200 // commits a second, of five rows each
 	measured   = 8   // shapes with a live client, besides the victim
 	faultGrace = 5 * time.Second
+	turns      = 5 // of a phase without the fault and one with it
 )
 
 // faults measures what one stuck consumer costs the others: F1, F2 and F16 of
 // docs/chaos.md. The yardstick is the same load just before the fault.
 func (r *run) faults(ctx context.Context) error {
-	if err := r.restart(ctx, "SPILLWAY_CHAOS=true", "SPILLWAY_STALL_GRACE="+faultGrace.String(), "SPILLWAY_STREAM_ID=faults"); err != nil {
+	if err := r.restart(ctx, "faults", "SPILLWAY_CHAOS=true", "SPILLWAY_STALL_GRACE="+faultGrace.String()); err != nil {
 		return err
 	}
 	for i, c := range []struct {
@@ -57,7 +58,10 @@ func (f *faulty) measure(ctx context.Context, what, fault string) error {
 		return err
 	}
 	began := time.Now()
-	if err := f.create(ctx); err != nil {
+	if err := each(f.shapes, func(k int) error {
+		_, err := f.walkOwner(k).step(ctx, nil)
+		return err
+	}); err != nil {
 		return err
 	}
 	if f.shapes > 1000 {
@@ -67,14 +71,18 @@ func (f *faulty) measure(ctx context.Context, what, fault string) error {
 	if err := f.victim.all(ctx); err != nil {
 		return err
 	}
-	calm, err := f.phase(ctx, "")
-	if err != nil {
-		return err
+	// Both in turns, so that what else goes on meets both.
+	var calm, hit outcome
+	for range turns {
+		if err := f.phase(ctx, "", &calm); err != nil {
+			return err
+		}
+		if err := f.phase(ctx, fault, &hit); err != nil {
+			return err
+		}
 	}
-	hit, err := f.phase(ctx, fault)
-	if err != nil {
-		return err
-	}
+	calm.p50, calm.p99 = quantiles(calm.each)
+	hit.p50, hit.p99 = quantiles(hit.each)
 	row(what+": commit → clients of the others, p50 / p99", ms(hit.p50)+" / "+ms(hit.p99)+" ms",
 		"without the fault: "+ms(calm.p50)+" / "+ms(calm.p99)+" ms", fmt.Sprintf("%.2f / %.2f", ratio(hit.p50, calm.p50), ratio(hit.p99, calm.p99)))
 	row("– confirmed_flush_lsn stood still, at the most", ms(hit.held)+" ms", "without the fault: "+ms(calm.held)+" ms", "–")
@@ -88,38 +96,18 @@ func (f *faulty) walkOwner(k int) *walker {
 	return walk("table", f.table, "where", fmt.Sprintf("owner = %d", k))
 }
 
-// create makes the shapes owner = 0, 1, …, 16 at a time.
-func (f *faulty) create(ctx context.Context) error {
-	var next atomic.Int64
-	failed := make(chan error, 16)
-	for range cap(failed) {
-		go func() {
-			for k := next.Add(1) - 1; int(k) < f.shapes; k = next.Add(1) - 1 {
-				if _, err := f.walkOwner(int(k)).step(ctx, nil); err != nil {
-					failed <- err
-					return
-				}
-			}
-			failed <- nil
-		}()
-	}
-	var err error
-	for range cap(failed) {
-		err = join(err, <-failed)
-	}
-	return err
-}
-
-// outcome is what one phase measured.
+// outcome is what the phases of one kind measured: of held, found and recovered
+// the worst.
 type outcome struct {
+	each                             []time.Duration
 	p50, p99, held, found, recovered time.Duration
 }
 
 // phase writes for some seconds, with a fault of the victim's or without.
-func (f *faulty) phase(ctx context.Context, fault string) (o outcome, err error) {
+func (f *faulty) phase(ctx context.Context, fault string, o *outcome) (err error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	n := f.seconds * faultRate
+	n := f.seconds * faultRate / turns
 	others, victim := newSeen(n), newSeen(n)
 	var all sync.WaitGroup
 	defer all.Wait()
@@ -127,7 +115,7 @@ func (f *faulty) phase(ctx context.Context, fault string) (o outcome, err error)
 	for k := range measured {
 		w := f.walkOwner(k)
 		if err := w.all(ctx); err != nil {
-			return o, err
+			return err
 		}
 		all.Go(func() { follow(ctx, w, others) })
 	}
@@ -135,7 +123,7 @@ func (f *faulty) phase(ctx context.Context, fault string) (o outcome, err error)
 	if fault != "" {
 		lift, err := makeFault(ctx, fmt.Sprintf(`{"fault":%q,"shape":%q,"times":1}`, fault, f.victim.handle))
 		if err != nil {
-			return o, err
+			return err
 		}
 		defer func() { err = join(err, lift()) }()
 	}
@@ -143,7 +131,7 @@ func (f *faulty) phase(ctx context.Context, fault string) (o outcome, err error)
 	if fault != "" {
 		before, err := stalls(ctx)
 		if err != nil {
-			return o, err
+			return err
 		}
 		all.Go(func() { found.Store(awaitStall(ctx, before)) })
 	}
@@ -151,22 +139,22 @@ func (f *faulty) phase(ctx context.Context, fault string) (o outcome, err error)
 	all.Go(func() { held.Store(int64(f.standstill(ctx))) })
 	committed, err := f.write(ctx, n)
 	if err != nil {
-		return o, err
+		return err
 	}
 	for limit := time.Now().Add(60 * time.Second); !others.full() || !victim.full(); time.Sleep(10 * time.Millisecond) {
 		if time.Now().After(limit) {
-			return o, fmt.Errorf("of %d rows %d came to the others' clients and %d to the victim's", n, others.count(), victim.count())
+			return fmt.Errorf("of %d rows %d came to the others' clients and %d to the victim's", n, others.count(), victim.count())
 		}
 	}
-	o.p50, o.p99 = others.after(committed)
+	o.each = append(o.each, others.after(committed)...)
 	cancel()
 	all.Wait()
-	o.held = time.Duration(held.Load())
+	o.held = max(o.held, time.Duration(held.Load()))
 	if at := found.Load(); at != 0 {
-		o.found = time.Unix(0, at).Sub(committed[0])
+		o.found = max(o.found, time.Unix(0, at).Sub(committed[0]))
 	}
-	o.recovered = victim.at[0].Sub(committed[0])
-	return o, nil
+	o.recovered = max(o.recovered, victim.at[0].Sub(committed[0]))
+	return nil
 }
 
 // write commits n transactions at a steady rate: a marked row of a measured shape,
@@ -245,20 +233,8 @@ func awaitStall(ctx context.Context, before int) int64 {
 }
 
 func stalls(ctx context.Context) (int, error) {
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, fmt.Sprintf("http://127.0.0.1:%d/status", admin), nil)
-	if err != nil {
-		return 0, err
-	}
-	resp, err := http.DefaultClient.Do(req)
-	if err != nil {
-		return 0, err
-	}
-	defer resp.Body.Close()
-	var st struct {
-		N int `json:"stalls_total"`
-	}
-	err = json.NewDecoder(resp.Body).Decode(&st)
-	return st.N, err
+	st, err := fetchStatus(ctx)
+	return st.Stalls, err
 }
 
 // makeFault makes a fault and returns how to end it.

@@ -85,8 +85,8 @@ func (r *run) latency(ctx context.Context) error {
 			return fmt.Errorf("of %d rows %d came to the client and %d to pg_recvlogical", n, ours.count(), theirs.count())
 		}
 	}
-	o50, o99 := ours.after(committed)
-	t50, t99 := theirs.after(committed)
+	o50, o99 := quantiles(ours.after(committed))
+	t50, t99 := quantiles(theirs.after(committed))
 	row(fmt.Sprintf("commit → live client at %d writes/s, p50 / p99", perSecond), ms(o50)+" / "+ms(o99)+" ms",
 		"pg_recvlogical: "+ms(t50)+" / "+ms(t99)+" ms", "+"+ms(o50-t50)+" / +"+ms(o99-t99)+" ms")
 	return nil
@@ -154,13 +154,18 @@ func (s *seen) count() int {
 	return len(s.at) - s.left
 }
 
-func (s *seen) after(committed []time.Time) (p50, p99 time.Duration) {
+func quantiles(d []time.Duration) (p50, p99 time.Duration) {
+	slices.Sort(d)
+	return d[len(d)/2], d[len(d)*99/100]
+}
+
+// after is how long after its commit each was seen.
+func (s *seen) after(committed []time.Time) []time.Duration {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	var d []time.Duration
 	for i, t := range s.at {
 		d = append(d, t.Sub(committed[i]))
 	}
-	slices.Sort(d)
-	return d[len(d)/2], d[len(d)*99/100]
+	return d
 }

@@ -1,7 +1,7 @@
 // Bench measures Spillway against yardsticks that run beside it, and prints a
 // table. Run it with `make bench`; docs/benchmarks.md explains the rows.
 //
-//	go run ./bench [-rows n] [-txns n] [-seconds n] [-shapes n] [-only sync,txns,latency,faults]
+//	go run ./bench [-rows n] [-txns n] [-seconds n] [-shapes n] [-only sync,txns,latency,fanout,crowd,faults]
 package main
 
 import (
@@ -37,8 +37,8 @@ func main() {
 	flag.IntVar(&r.rows, "rows", 1_000_000, "rows of the first sync")
 	flag.IntVar(&r.txns, "txns", 200_000, "single-row transactions, and rows of the one large one")
 	flag.IntVar(&r.seconds, "seconds", 20, "length of the latency run")
-	flag.IntVar(&r.shapes, "shapes", 100_000, "shapes of which one is stuck")
-	only := flag.String("only", "sync,txns,latency,fanout,faults", "which parts to run")
+	flag.IntVar(&r.shapes, "shapes", 100_000, "shapes of the crowd, and those of which one is stuck")
+	only := flag.String("only", "sync,txns,latency,fanout,crowd,faults", "which parts to run")
 	bare := flag.Bool("bare-server", false, "be the yardstick of fanout; for its own use")
 	flag.Parse()
 	if *bare {
@@ -89,7 +89,7 @@ func (r *run) all(ctx context.Context, only string) (err error) {
 	for _, part := range []struct {
 		name string
 		f    func(context.Context) error
-	}{{"sync", r.firstSync}, {"txns", r.throughput}, {"latency", r.latency}, {"fanout", r.fanout}, {"faults", r.faults}} {
+	}{{"sync", r.firstSync}, {"txns", r.throughput}, {"latency", r.latency}, {"fanout", r.fanout}, {"crowd", r.crowd}, {"faults", r.faults}} {
 		if !strings.Contains(only, part.name) {
 			continue
 		}

@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -27,14 +28,18 @@ type service struct {
 	log *os.File
 }
 
-// restart ends the service and starts one with more settings and no data.
-func (r *run) restart(ctx context.Context, settings ...string) error {
+// restart ends the service and starts the stream of a name, with more settings.
+func (r *run) restart(ctx context.Context, name string, settings ...string) error {
 	if err := r.svc.stop(); err != nil {
 		return err
 	}
 	var err error
-	r.svc, err = startService(ctx, r.pg.URL("postgres"), filepath.Join(r.dir, "faults"), settings...)
+	r.svc, err = r.start(ctx, name, settings...)
 	return err
+}
+
+func (r *run) start(ctx context.Context, name string, settings ...string) (*service, error) {
+	return startService(ctx, r.pg.URL("postgres"), filepath.Join(r.dir, name), append(settings, "SPILLWAY_STREAM_ID="+name)...)
 }
 
 func startService(ctx context.Context, db, dir string, settings ...string) (*service, error) {
@@ -70,6 +75,37 @@ func (s *service) stop() error {
 		return err
 	}
 	return s.cmd.Wait()
+}
+
+// status is what we need of the status page.
+type status struct {
+	Stalls    int `json:"stalls_total"`
+	Positions struct{ Applied string }
+}
+
+func fetchStatus(ctx context.Context) (st status, err error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, fmt.Sprintf("http://127.0.0.1:%d/status", admin), nil)
+	if err != nil {
+		return st, err
+	}
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return st, err
+	}
+	defer resp.Body.Close()
+	return st, json.NewDecoder(resp.Body).Decode(&st)
+}
+
+// memory is what the process has in memory, in bytes.
+func (s *service) memory() (int64, error) {
+	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", s.cmd.Process.Pid))
+	if err != nil {
+		return 0, err
+	}
+	_, rest, _ := bytes.Cut(b, []byte("VmRSS:"))
+	var kb int64
+	_, err = fmt.Sscan(string(rest), &kb)
+	return kb << 10, err
 }
 
 // cpu is the CPU time of the process so far, user and system.

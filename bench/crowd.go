@@ -1,0 +1,208 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"sync/atomic"
+	"time"
+
+	"github.com/spillway-sync/spillway/internal/wal"
+)
+
+// crowdLess is how many shapes there are of the kinds that are not equality.
+const crowdLess = 10_000
+
+// crowd measures what a change costs when there are many shapes on its table. The
+// yardstick is a table with one shape.
+func (r *run) crowd(ctx context.Context) error {
+	if err := r.restart(ctx, "crowd"); err != nil {
+		return err
+	}
+	alone := &kind{name: "alone", where: "owner = %d", shapes: 1}
+	if err := r.measureKind(ctx, alone); err != nil {
+		return err
+	}
+	for _, k := range []*kind{
+		{name: "equal", where: "owner = %d", shapes: r.shapes},
+		{name: "list", where: "owner IN (%[1]d, %[1]d + 1000000)", shapes: crowdLess},
+		{name: "span", where: "owner BETWEEN %[1]d AND %[1]d", shapes: crowdLess},
+		{name: "element", where: "tags @> '{t%d}'", shapes: crowdLess},
+		{name: "pattern", where: "note ILIKE '%%<%d>%%'", shapes: crowdLess},
+	} {
+		if err := r.measureKind(ctx, k); err != nil {
+			return fmt.Errorf("%s: %w", k.name, err)
+		}
+		what := fmt.Sprintf("%d shapes `%s`: a change, its row ", k.shapes, fmt.Sprintf(k.where, 7))
+		theirs := micros(alone.same) + " µs of CPU with one shape"
+		row(what+"always of the same", micros(k.same)+" µs of CPU", theirs, fmt.Sprintf("%.2f", ratio(k.same, alone.same)))
+		row(what+"of any", micros(k.any)+" µs of CPU", theirs, fmt.Sprintf("%.2f", ratio(k.any, alone.same)))
+		row(fmt.Sprintf("– creating them, 16 at a time; memory of the process"), fmt.Sprintf("%.0f shapes/s; %d MiB", k.rate, k.memory>>20), "–", "–")
+	}
+	if err := r.firstGet(ctx); err != nil {
+		return err
+	}
+	return r.comeBack(ctx)
+}
+
+func micros(d time.Duration) string { return fmt.Sprintf("%.1f", float64(d)/1e3) }
+
+// kind is one kind of clause and what was measured with many of it.
+type kind struct {
+	name, where string
+	shapes      int
+
+	rate      float64 // creations a second
+	same, any time.Duration
+	memory    int64
+}
+
+func (r *run) measureKind(ctx context.Context, k *kind) error {
+	table := "crowd_" + k.name
+	if err := r.exec(ctx, fmt.Sprintf(`CREATE TABLE %s (id bigserial PRIMARY KEY, owner int, tags text[], note text); CREATE INDEX ON %[1]s (owner)`, table)); err != nil {
+		return err
+	}
+	began := time.Now()
+	if err := each(k.shapes, func(n int) error {
+		_, err := k.walk(table, n).step(ctx, nil)
+		return err
+	}); err != nil {
+		return err
+	}
+	k.rate = float64(k.shapes) / time.Since(began).Seconds()
+	var err error
+	if k.same, err = r.perChange(ctx, k, table, "0"); err != nil {
+		return err
+	}
+	if k.any, err = r.perChange(ctx, k, table, fmt.Sprintf("(random() * %d)::int", k.shapes-1)); err != nil {
+		return err
+	}
+	k.memory, err = r.svc.memory()
+	return err
+}
+
+func (k *kind) walk(table string, n int) *walker {
+	return walk("table", table, "where", fmt.Sprintf(k.where, n))
+}
+
+// perChange is the CPU time of the service for one single-row transaction.
+func (r *run) perChange(ctx context.Context, k *kind, table, owner string) (time.Duration, error) {
+	changes := r.txns / 10
+	insert := fmt.Sprintf(`INSERT INTO %s (owner, tags, note) SELECT o, ARRAY['t' || o], 'a note <' || o || '> of some length' FROM (SELECT %%s AS o) x`, table)
+	w := k.walk(table, 0)
+	var costs []time.Duration
+	for range rounds {
+		if err := w.all(ctx); err != nil {
+			return 0, err
+		}
+		w.live = false
+		before := r.svc.cpu()
+		if err := r.exec(ctx, fmt.Sprintf(`DO $$ BEGIN FOR n IN 1..%d LOOP %s; COMMIT; END LOOP; END $$`, changes-1, fmt.Sprintf(insert, owner))); err != nil {
+			return 0, err
+		}
+		var end string
+		if err := r.db.QueryRow(ctx, fmt.Sprintf(insert, "0")+` RETURNING pg_current_wal_insert_lsn()::text`).Scan(&end); err != nil {
+			return 0, err
+		}
+		if err := r.applied(ctx, end); err != nil {
+			return 0, err
+		}
+		costs = append(costs, (r.svc.cpu()-before)/time.Duration(changes))
+	}
+	return median(costs), nil
+}
+
+// applied waits until the service has applied what lies before an LSN.
+func (r *run) applied(ctx context.Context, lsn string) error {
+	for limit := time.Now().Add(5 * time.Minute); ; time.Sleep(20 * time.Millisecond) {
+		st, err := fetchStatus(ctx)
+		if err != nil {
+			return err
+		}
+		at, err := wal.ParseLSN(st.Positions.Applied)
+		if err != nil {
+			return err
+		}
+		end, err := wal.ParseLSN(lsn)
+		if err != nil || at >= end {
+			return err
+		}
+		if time.Now().After(limit) {
+			return fmt.Errorf("applied up to %s in five minutes; %s is the end", at, lsn)
+		}
+	}
+}
+
+// each runs do for 0 to n-1, 16 at a time.
+func each(n int, do func(int) error) error {
+	var next atomic.Int64
+	ended := make(chan error, 16)
+	for range cap(ended) {
+		go func() {
+			var err error
+			for k := next.Add(1) - 1; int(k) < n && err == nil; k = next.Add(1) - 1 {
+				err = do(int(k))
+			}
+			ended <- err
+		}()
+	}
+	var err error
+	for range cap(ended) {
+		err = join(err, <-ended)
+	}
+	return err
+}
+
+// firstGet is the time of the first request for a shape, against that of its
+// query.
+func (r *run) firstGet(ctx context.Context) error {
+	const fresh, rows = 300, 100
+	if err := r.exec(ctx, fmt.Sprintf(`CREATE TABLE fresh (id bigserial PRIMARY KEY, owner int, note text); CREATE INDEX ON fresh (owner);
+		INSERT INTO fresh (owner, note) SELECT i / %d, 'a note of some length' FROM generate_series(0, %d) i; ANALYZE fresh`, rows, rows*fresh-1)); err != nil {
+		return err
+	}
+	var ours, theirs []time.Duration
+	for n := range fresh {
+		began := time.Now()
+		if _, err := r.db.Exec(ctx, fmt.Sprintf("SELECT * FROM fresh WHERE owner = %d", n)); err != nil {
+			return err
+		}
+		theirs = append(theirs, time.Since(began))
+		w := walk("table", "fresh", "where", fmt.Sprintf("owner = %d", n))
+		began = time.Now()
+		if _, err := w.step(ctx, nil); err != nil {
+			return err
+		}
+		if ours = append(ours, time.Since(began)); w.messages != rows {
+			return fmt.Errorf("a first answer has %d rows", w.messages)
+		}
+	}
+	row(fmt.Sprintf("the first GET of a new shape of %d rows, p50", rows), ms(median(ours))+" ms", "its SELECT alone: "+ms(median(theirs))+" ms", fmt.Sprintf("%.1f", ratio(median(ours), median(theirs))))
+	return nil
+}
+
+// comeBack is the time from the start of the process to its readiness, with all
+// these shapes; the yardstick is a start with none.
+func (r *run) comeBack(ctx context.Context) error {
+	if err := r.svc.stop(); err != nil {
+		return err
+	}
+	began := time.Now()
+	var err error
+	if r.svc, err = r.start(ctx, "crowd"); err != nil {
+		return err
+	}
+	took := time.Since(began)
+	if err := r.restart(ctx, "empty"); err != nil {
+		return err
+	}
+	if err := r.svc.stop(); err != nil {
+		return err
+	}
+	began = time.Now()
+	if r.svc, err = r.start(ctx, "empty"); err != nil {
+		return err
+	}
+	empty := time.Since(began)
+	row(fmt.Sprintf("start with %d shapes until active", r.shapes+4*crowdLess+301), fmt.Sprintf("%.2f s", took.Seconds()), fmt.Sprintf("with none: %.2f s", empty.Seconds()), "–")
+	return nil
+}
