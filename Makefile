@@ -62,7 +62,7 @@ fuzz: ## Fuzz each target for FUZZTIME (default 30s)
 .PHONY: test-long
 test-long: postgres ## Run the tests that take minutes
 	SPILLWAY_LONG=1 $(GO) test -count=1 -parallel 4 -timeout 20m -run 'Week|Soak' ./internal/sim
-	SPILLWAY_LONG=1 $(GO) test -count=1 -parallel 2 -timeout 20m -run 'ManyShapes|AllConsumersStuck' ./test/e2e
+	SPILLWAY_LONG=1 $(GO) test -count=1 -parallel 2 -timeout 20m -run 'ManyShapes|AllConsumersStuck|HugeTransaction' ./test/e2e
 
 .PHONY: soak
 soak: ## Simulate TXNS transactions (default: a million) with random faults, from SEED
