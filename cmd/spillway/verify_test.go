@@ -13,12 +13,12 @@ import (
 func TestVerifyChooses(t *testing.T) {
 	t.Parallel()
 	service := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if r.URL.Query().Get("skip") != "0" {
+		if r.URL.Query().Get("after") != "0" {
 			fmt.Fprint(w, `{"shapes":[]}`)
 			return
 		}
-		fmt.Fprint(w, `{"shapes":[{"handle":"a","state":"live"},{"handle":"b","state":"snapshotting"},
-			{"handle":"c","state":"quarantined"},{"handle":"d","state":"live","changes_only":true},{"handle":"e","state":"live"}]}`)
+		fmt.Fprint(w, `{"shapes":[{"id":1,"handle":"a","state":"live"},{"id":2,"handle":"b","state":"snapshotting"},
+			{"id":3,"handle":"c","state":"quarantined"},{"id":4,"handle":"d","state":"live","changes_only":true},{"id":5,"handle":"e","state":"live"}]}`)
 	}))
 	t.Cleanup(service.Close)
 	addr := strings.TrimPrefix(service.URL, "http://")

@@ -22,6 +22,8 @@ type Source interface {
 	// Shapes returns up to limit shapes after the first skip ones, and how many
 	// there are.
 	Shapes(skip, limit int) ([]engine.ShapeInfo, int)
+	// ShapesAfter returns up to limit shapes after the one with an ID.
+	ShapesAfter(id shape.ID, limit int) []engine.ShapeInfo
 	Shape(h shape.Handle) (engine.ShapeInfo, bool)
 	// Life reads the catalogue: it may wait for a disk.
 	Life(h shape.Handle) (engine.Life, bool, error)
@@ -40,7 +42,7 @@ func (h *Handler) Close() { h.sampler.close() }
 //
 //	/             the console, for people
 //	/shapes/{h}   what is known of one shape, for people
-//	/shapes       their definitions, as JSON: ?skip=0&limit=1000
+//	/shapes       their definitions, as JSON: ?after=ID&limit=1000
 //	/why/{h}      what happened to one shape, as JSON
 //	/status       the state as JSON (flush-tracking §4)
 //	/metrics      the same as Prometheus metrics

@@ -32,6 +32,15 @@ func (s stage) Shapes(skip, limit int) ([]engine.ShapeInfo, int) {
 	return s.shapes[from:min(from+limit, len(s.shapes))], len(s.shapes)
 }
 
+func (s stage) ShapesAfter(id shape.ID, limit int) (page []engine.ShapeInfo) {
+	for _, x := range s.shapes {
+		if x.ID > id && len(page) < limit {
+			page = append(page, x)
+		}
+	}
+	return page
+}
+
 func (s stage) Shape(h shape.Handle) (engine.ShapeInfo, bool) {
 	for _, x := range s.shapes {
 		if x.Handle == h {

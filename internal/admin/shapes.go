@@ -14,6 +14,7 @@ const shapesMost = 1000
 
 // listed is a shape with what a client would ask for to be given it.
 type listed struct {
+	ID          shape.ID     `json:"id"`
 	Handle      shape.Handle `json:"handle"`
 	Schema      string       `json:"schema"`
 	Table       string       `json:"table"`
@@ -24,32 +25,32 @@ type listed struct {
 	State       string       `json:"state"`
 }
 
-// answerShapes lists the shapes that live here, in the order of their creation.
+// answerShapes lists the shapes that live here, in the order of their creation, which
+// is that of their IDs. Who goes on after the ID of the last one misses none that
+// lives all the while and sees none twice, whatever comes and goes meanwhile.
 func answerShapes(w http.ResponseWriter, r *http.Request, src Source, log *slog.Logger) {
-	number := func(name string, or int) (int, bool) {
+	number := func(name string, or uint64) (uint64, error) {
 		text := r.URL.Query().Get(name)
 		if text == "" {
-			return or, true
+			return or, nil
 		}
-		n, err := strconv.Atoi(text)
-		return n, err == nil && n >= 0
+		return strconv.ParseUint(text, 10, 64)
 	}
-	skip, ok := number("skip", 0)
-	limit, ok2 := number("limit", shapesMost)
-	if !ok || !ok2 {
-		answer(w, log, http.StatusBadRequest, map[string]string{"error": "skip and limit are numbers, 0 or more"})
+	after, err := number("after", 0)
+	limit, err2 := number("limit", shapesMost)
+	if err != nil || err2 != nil {
+		answer(w, log, http.StatusBadRequest, map[string]string{"error": "after is the id of a shape, limit a number, 0 or more"})
 		return
 	}
-	page, total := src.Shapes(skip, min(limit, shapesMost))
-	all := make([]listed, len(page))
-	for i, s := range page {
-		all[i] = listingOf(s)
+	all := []listed{}
+	for _, s := range src.ShapesAfter(shape.ID(after), int(min(limit, shapesMost))) {
+		all = append(all, listingOf(s))
 	}
-	answer(w, log, http.StatusOK, map[string]any{"total": total, "shapes": all})
+	answer(w, log, http.StatusOK, map[string]any{"shapes": all})
 }
 
 func listingOf(s engine.ShapeInfo) listed {
-	l := listed{Handle: s.Handle, Schema: s.Schema, Table: s.Table, Where: s.Where,
+	l := listed{ID: s.ID, Handle: s.Handle, Schema: s.Schema, Table: s.Table, Where: s.Where,
 		FullRows: s.FullRows, ChangesOnly: s.ChangesOnly, State: s.State}
 	if !s.All {
 		l.Columns = s.Names

@@ -42,6 +42,22 @@ func (e *Engine) Shapes(skip, limit int) (page []ShapeInfo, total int) {
 	return page, total
 }
 
+// ShapesAfter returns up to limit shapes in the order of their creation, of those
+// that were made after the one with an ID, which need not live any more. It waits for
+// nobody.
+func (e *Engine) ShapesAfter(id shape.ID, limit int) (page []ShapeInfo) {
+	for sp := range e.registry.All() {
+		if sp.ID() <= id {
+			continue
+		}
+		if len(page) == limit {
+			break
+		}
+		page = append(page, shapeInfo(sp))
+	}
+	return page
+}
+
 // Shape describes the shape of that handle, if it lives here.
 func (e *Engine) Shape(h shape.Handle) (ShapeInfo, bool) {
 	sp := e.registry.ByHandle(h)
