@@ -59,11 +59,12 @@ var rooms = map[string]room{
 	"verify": {libs: []string{"github.com/jackc/pgx/v5"}},
 
 	// A private Postgres, for spillway dev and for tests.
-	"pgdev":  {},
-	"pgtest": {ours: []string{"pgdev"}, libs: []string{"github.com/jackc/pgx/v5"}},
-	"demo":   {libs: []string{"github.com/jackc/pgx/v5"}},
-	"sim":    {ours: []string{"wal", "expr", "shape", "pgoutput", "consume", "journal", "shapelog", "registry", "ingest", "snapshot"}, libs: []string{"github.com/cockroachdb/pebble/v2"}},
-	"house":  {},
+	"pgdev":    {},
+	"pgtest":   {ours: []string{"pgdev"}, libs: []string{"github.com/jackc/pgx/v5"}},
+	"demo":     {libs: []string{"github.com/jackc/pgx/v5"}},
+	"chromium": {},
+	"sim":      {ours: []string{"wal", "expr", "shape", "pgoutput", "consume", "journal", "shapelog", "registry", "ingest", "snapshot"}, libs: []string{"github.com/cockroachdb/pebble/v2"}},
+	"house":    {},
 }
 
 // maxLines is how long a file may be, tests aside. Raising it for one file

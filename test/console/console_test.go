@@ -17,6 +17,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/spillway-sync/spillway/internal/chromium"
 	"github.com/spillway-sync/spillway/internal/demo"
 	"github.com/spillway-sync/spillway/internal/engine"
 	"github.com/spillway-sync/spillway/internal/pgtest"
@@ -62,7 +63,7 @@ func eventually(t *testing.T, what string, f func() error) {
 	t.Helper()
 	tick := time.NewTicker(50 * time.Millisecond)
 	defer tick.Stop()
-	limit := time.After(answerTime)
+	limit := time.After(chromium.Patience)
 	for {
 		err := f()
 		if err == nil {
@@ -71,7 +72,7 @@ func eventually(t *testing.T, what string, f func() error) {
 		select {
 		case <-tick.C:
 		case <-limit:
-			t.Fatalf("waited %s for %s: %v", answerTime, what, err)
+			t.Fatalf("waited %s for %s: %v", chromium.Patience, what, err)
 		}
 	}
 }
@@ -168,43 +169,43 @@ func TestConsole(t *testing.T) {
 	s.shape(t, "table", "projects", "where", "name = '<b>&'")
 	s.shape(t, "table", `"`+strings.ReplaceAll(hostile, `"`, `""`)+`"`)
 
-	b := startBrowser(t)
-	var p *page
-	for _, v := range []view{{400, "light"}, {400, "dark"}, {1600, "light"}, {1600, "dark"}} {
+	b := chromium.Start(t)
+	var p *chromium.Page
+	for _, v := range []chromium.View{{Width: 400, Scheme: "light"}, {Width: 400, Scheme: "dark"}, {Width: 1600, Scheme: "light"}, {Width: 1600, Scheme: "dark"}} {
 		t.Logf("looking at %s", v)
 		if p == nil {
-			p = b.open(s.admin+"/", v)
+			p = b.Open(t, s.admin+"/", v)
 		}
-		p.look(v)
-		p.until("four shapes", "document.querySelectorAll('#shapes tbody tr').length === 4")
-		before := p.eval("document.querySelector('.step .lsn').textContent").(string)
+		p.Look(v)
+		p.Until("four shapes", "document.querySelectorAll('#shapes tbody tr').length === 4")
+		before := p.Eval("document.querySelector('.step .lsn').textContent").(string)
 		s.db.Exec("UPDATE issues SET priority = priority + 1 WHERE id = 1")
-		p.until("the positions to move by themselves", fmt.Sprintf("document.querySelector('.step .lsn').textContent !== %q", before))
-		p.fits(t)
-		keep(t, "console-"+v.String(), p.picture())
+		p.Until("the positions to move by themselves", fmt.Sprintf("document.querySelector('.step .lsn').textContent !== %q", before))
+		fits(t, p)
+		keep(t, "console-"+v.String(), p.Picture())
 	}
-	if n := p.eval("document.querySelectorAll('main img, main script').length"); n != 0.0 {
+	if n := p.Eval("document.querySelectorAll('main img, main script').length"); n != 0.0 {
 		t.Errorf("%v elements came out of a name", n)
 	}
-	p.until("the hostile name as text", fmt.Sprintf("document.getElementById('shapes').textContent.includes(%q)", hostile))
-	p.until("a title", "document.title === 'Spillway: active'")
+	p.Until("the hostile name as text", fmt.Sprintf("document.getElementById('shapes').textContent.includes(%q)", hostile))
+	p.Until("a title", "document.title === 'Spillway: active'")
 
-	p.eval("document.querySelector('#shapes tbody a').click()")
-	p.until("the shape's page", fmt.Sprintf("location.pathname === '/shapes/%s' && document.getElementById('life')", first))
-	p.until("its table", "document.getElementById('life-title').textContent === 'issues'")
-	for _, v := range []view{{1600, "light"}, {400, "dark"}} {
-		p.look(v)
-		p.fits(t)
-		keep(t, "shape-"+v.String(), p.picture())
+	p.Eval("document.querySelector('#shapes tbody a').click()")
+	p.Until("the shape's page", fmt.Sprintf("location.pathname === '/shapes/%s' && document.getElementById('life')", first))
+	p.Until("its table", "document.getElementById('life-title').textContent === 'issues'")
+	for _, v := range []chromium.View{{Width: 1600, Scheme: "light"}, {Width: 400, Scheme: "dark"}} {
+		p.Look(v)
+		fits(t, p)
+		keep(t, "shape-"+v.String(), p.Picture())
 	}
-	if f := b.complaints(); len(f) > 0 {
+	if f := p.Complaints(); len(f) > 0 {
 		t.Errorf("the browser complains:\n%s", strings.Join(f, "\n"))
 	}
 
 	// A service that is gone is told as such, and what was shown stays.
 	stop()
-	p.until("the news that nobody answers", "document.getElementById('connection').textContent.startsWith('No answer since')")
-	if p.eval("document.getElementById('life-title').textContent") != "issues" {
+	p.Until("the news that nobody answers", "document.getElementById('connection').textContent.startsWith('No answer since')")
+	if p.Eval("document.getElementById('life-title').textContent") != "issues" {
 		t.Error("what was shown is gone")
 	}
 }
@@ -213,12 +214,12 @@ func TestConsole(t *testing.T) {
 func TestWithoutScript(t *testing.T) {
 	s, _ := start(t)
 	handle := s.shape(t, "table", "issues")
-	b := startBrowser(t)
-	p := b.open("about:blank", view{1600, "light"})
-	p.call("Emulation.setScriptExecutionDisabled", map[string]any{"value": true}, nil)
-	p.call("Page.navigate", map[string]any{"url": s.admin + "/"}, nil)
-	p.until("the shape", fmt.Sprintf("document.body && document.body.innerText.includes(%q)", handle))
-	if f := b.complaints(); len(f) > 0 {
+	b := chromium.Start(t)
+	p := b.Open(t, "about:blank", chromium.View{Width: 1600, Scheme: "light"})
+	p.Call("Emulation.setScriptExecutionDisabled", map[string]any{"value": true}, nil)
+	p.Call("Page.navigate", map[string]any{"url": s.admin + "/"}, nil)
+	p.Until("the shape", fmt.Sprintf("document.body && document.body.innerText.includes(%q)", handle))
+	if f := p.Complaints(); len(f) > 0 {
 		t.Errorf("the browser complains:\n%s", strings.Join(f, "\n"))
 	}
 }
@@ -252,12 +253,12 @@ func TestStatusCommand(t *testing.T) {
 
 // fits finds what is wider than the window, or too pale to read. Contrast is
 // computed as WCAG 2.2 has it, against the nearest background that is painted.
-func (p *page) fits(t *testing.T) {
+func fits(t *testing.T, p *chromium.Page) {
 	t.Helper()
-	if wide := p.eval("document.documentElement.scrollWidth - document.documentElement.clientWidth"); wide != 0.0 {
+	if wide := p.Eval("document.documentElement.scrollWidth - document.documentElement.clientWidth"); wide != 0.0 {
 		t.Errorf("the page is %v pixels wider than its window", wide)
 	}
-	faint := p.eval(`(() => {
+	faint := p.Eval(`(() => {
 		const rgb = s => s.match(/[\d.]+/g).map(Number);
 		const light = s => { const [r, g, b] = rgb(s).map(v => (v /= 255) <= .04045 ? v / 12.92 : ((v + .055) / 1.055) ** 2.4); return .2126*r + .7152*g + .0722*b };
 		const behind = e => { for (; e; e = e.parentElement) { const c = getComputedStyle(e).backgroundColor; if (rgb(c)[3] !== 0) return c } return 'rgb(255, 255, 255)' };
