@@ -27,11 +27,11 @@ postgres: ## Make sure that a Postgres server (14 or newer) is installed
 	@sh scripts/postgres.sh
 
 .PHONY: node
-node: ## Make sure that Node.js and the official client are installed, for the client tests
+node: ## Make sure that Node.js, the clients of npm and curl are installed, for the client tests
 	@sh scripts/node.sh
 
 .PHONY: chromium
-chromium: ## Make sure that Chromium is installed, for the tests of the console
+chromium: ## Make sure that Chromium is installed, for the tests of the console and of clients
 	@sh scripts/chromium.sh
 
 .PHONY: nginx

@@ -1,6 +1,7 @@
 #!/bin/sh
-# Makes sure that Chromium (or Chrome) is in PATH for the tests of the console.
-# Quiet when it is. test/console looks for the same names.
+# Makes sure that Chromium (or Chrome) is in PATH for the tests of the console and
+# of clients in browsers. Quiet when it is. internal/chromium looks for the same
+# names.
 set -eu
 
 have_chromium() {
@@ -26,4 +27,4 @@ elif command -v apk >/dev/null 2>&1; then
   [ "$(id -u)" = 0 ] || sudo=sudo
   $sudo apk add --quiet chromium
 fi
-have_chromium || { echo "please install Chromium and put it in PATH: the tests of the console need it" >&2; exit 1; }
+have_chromium || { echo "please install Chromium and put it in PATH: the tests of the console and of clients need it" >&2; exit 1; }

@@ -1,7 +1,8 @@
 // Follows one shape with the official client, unmodified. Tells what it sees as
 // JSON lines on stdout, and answers commands on stdin:
 //
-//   rows   the rows as it holds them, every value as text
+//   rows     the rows as it holds them, every value as text
+//   counts   the same without the rows
 //
 //   node follow.mjs <url of /v1/shape> <params as JSON> [sse|once]
 import { createInterface } from 'node:readline'
@@ -37,7 +38,7 @@ shape.subscribe(({ rows }) => say({ upToDate: true, rows: rows.length }))
 
 const text = (v) => (v === null ? null : String(v))
 createInterface({ input: process.stdin }).on('line', (line) => {
-  if (line !== 'rows') return
-  const rows = shape.currentRows.map((r) => Object.fromEntries(Object.entries(r).map(([k, v]) => [k, text(v)])))
+  const held = line === 'rows' ? shape.currentRows : []
+  const rows = held.map((r) => Object.fromEntries(Object.entries(r).map(([k, v]) => [k, text(v)])))
   say({ dump: rows, ...counts, handle: stream.shapeHandle, offset: stream.lastOffset })
 }).on('close', () => process.exit())

@@ -10,7 +10,7 @@ import (
 	"testing"
 )
 
-// wire is a way to Postgres that can go silent: connections stay open, nothing
+// wire is a way to Postgres, or to a service, that can go silent: connections stay open, nothing
 // comes through in either direction, and nobody is told.
 type wire struct {
 	target string
@@ -45,11 +45,17 @@ func (h *held) Read(p []byte) (int, error) {
 
 func newWire(t *testing.T, port int) *wire {
 	t.Helper()
+	return wireTo(t, fmt.Sprintf("127.0.0.1:%d", port))
+}
+
+// wireTo is a wire to host:port.
+func wireTo(t *testing.T, target string) *wire {
+	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	w := &wire{target: fmt.Sprintf("127.0.0.1:%d", port), l: l, silent: make(chan struct{}), mended: make(chan struct{})}
+	w := &wire{target: target, l: l, silent: make(chan struct{}), mended: make(chan struct{})}
 	close(w.mended)
 	var all sync.WaitGroup
 	t.Cleanup(func() {
@@ -80,10 +86,10 @@ func newWire(t *testing.T, port int) *wire {
 	return w
 }
 
-// url is a database's URL by way of the wire.
-func (w *wire) url(t *testing.T, dbURL string) string {
+// url is a URL by way of the wire.
+func (w *wire) url(t *testing.T, direct string) string {
 	t.Helper()
-	u, err := url.Parse(dbURL)
+	u, err := url.Parse(direct)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -97,6 +103,16 @@ func (w *wire) cut() {
 	defer w.mu.Unlock()
 	close(w.silent)
 	w.mended = make(chan struct{})
+}
+
+// hangUp ends what is connected, and tells both sides.
+func (w *wire) hangUp() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, c := range w.conns {
+		_ = c.Close() // some have ended
+	}
+	w.conns = nil
 }
 
 // mend lets new connections through, and those that were asked for meanwhile.
