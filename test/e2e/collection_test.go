@@ -58,15 +58,19 @@ func collect(t *testing.T, url, mode string) *collection {
 	return c
 }
 
-// ask gives a command and returns the rows that the answer has, id → n.
-func (c *collection) ask(command string) map[string]string {
+// said is what TanStack DB answers.
+type said struct {
+	Dump        []struct{ ID, N string }
+	Count       int
+	Log, Subset int // requests
+	Error       string
+}
+
+// ask gives a command and waits for the answer.
+func (c *collection) ask(command string) (a said) {
 	c.t.Helper()
 	if _, err := io.WriteString(c.in, command+"\n"); err != nil {
 		c.t.Fatal(err)
-	}
-	var a struct {
-		Dump  []struct{ ID, N string }
-		Error string
 	}
 	select {
 	case line, ok := <-c.lines:
@@ -82,11 +86,7 @@ func (c *collection) ask(command string) map[string]string {
 	if a.Error != "" {
 		c.t.Fatalf("%s: %s", command, a.Error)
 	}
-	rows := make(map[string]string)
-	for _, r := range a.Dump {
-		rows[r.ID] = r.N
-	}
-	return rows
+	return a
 }
 
 // pairs reads the table as id → n.
@@ -98,18 +98,40 @@ func pairs(db *pgtest.DB, where string) map[string]string {
 	return rows
 }
 
+// rows are what it shows, id → n.
+func (c *collection) rows() map[string]string {
+	c.t.Helper()
+	rows := make(map[string]string)
+	for _, r := range c.ask("rows").Dump {
+		rows[r.ID] = r.N
+	}
+	return rows
+}
+
 func (c *collection) equals(db *pgtest.DB, what, where string) {
 	c.t.Helper()
 	eventually(c.t, 60*time.Second, what, func() error {
-		if got, want := c.ask("rows"), pairs(db, where); !maps.Equal(got, want) {
+		if got, want := c.rows(), pairs(db, where); !maps.Equal(got, want) {
 			return fmt.Errorf("it holds %d rows, want %d", len(got), len(want))
 		}
 		return nil
 	})
 }
 
-// TanStack DB in its modes: first sync, live changes, transactions by their
-// number, a crash, a rotation; on demand only the rows that a query asks for.
+// write changes pairs and returns the number of its transaction, as an
+// application would ask for it.
+func write(t *testing.T, db *pgtest.DB, sql string) string {
+	t.Helper()
+	xid := db.Value("WITH x AS (" + sql + " RETURNING id) SELECT max(pg_current_xact_id()::text) FROM x")
+	if _, err := strconv.ParseUint(xid, 10, 32); err != nil {
+		t.Fatal(err)
+	}
+	return xid
+}
+
+// TanStack DB in its modes: first sync, live changes, a crash, a rotation; on
+// demand only the rows that a query asks for. awaitTxId finds transactions of
+// before the first rows, of while they come, and of after (check-list 219).
 func TestTanStackDB(t *testing.T) {
 	t.Parallel()
 	for _, mode := range []string{"eager", "progressive", "on-demand"} {
@@ -118,30 +140,16 @@ func TestTanStackDB(t *testing.T) {
 			db := pgtest.New(t)
 			db.Exec("CREATE TABLE pairs (id int PRIMARY KEY, n int NOT NULL); INSERT INTO pairs SELECT i, i FROM generate_series(1, 500) i")
 			s := newService(t, db.URL)
-			write := func(sql string) string { // and the number of its transaction
-				xid := db.Value("WITH x AS (" + sql + " RETURNING id) SELECT max(pg_current_xact_id()::text) FROM x")
-				if _, err := strconv.ParseUint(xid, 10, 32); err != nil {
-					t.Fatal(err)
-				}
-				return xid
-			}
-			before := write("INSERT INTO pairs VALUES (1000, 1000)")
 			c := collect(t, s.url, mode)
 			where := ""
 			if mode == "on-demand" {
 				where = " WHERE n >= 300"
-				c.ask("load 300")
+				subsetBeginning(t, c, db)
+			} else {
+				logBeginning(t, c, db, mode)
 			}
-			during := write("UPDATE pairs SET n = n + 1000 WHERE id BETWEEN 400 AND 410")
 			c.equals(db, "the first sync", where)
-			// In progressive mode the collection (0.4.10) drops the snapshot-end of its
-			// first sync, which tells it of the transactions in the first rows; on
-			// demand there are no first rows.
-			if mode == "eager" {
-				c.ask("tx " + before)
-				c.ask("tx " + during)
-			}
-			after := write("UPDATE pairs SET n = n + 1 WHERE id > 490")
+			after := write(t, db, "UPDATE pairs SET n = n + 1 WHERE id > 490")
 			c.ask("tx " + after)
 			c.equals(db, "live changes", where)
 			db.Exec("DELETE FROM pairs WHERE id = 495; INSERT INTO pairs VALUES (2000, 2000)")
@@ -151,6 +159,65 @@ func TestTanStackDB(t *testing.T) {
 			c.equals(db, "a crash", where)
 			db.Exec("TRUNCATE pairs; INSERT INTO pairs SELECT i, i FROM generate_series(290, 310) i")
 			c.equals(db, "a rotation", where)
+			// A query that counts needs every row, on demand too.
+			eventually(t, 60*time.Second, "the count", func() error {
+				if n := c.ask("count").Count; n != 21 {
+					return fmt.Errorf("%d rows", n)
+				}
+				return nil
+			})
 		})
+	}
+}
+
+// logBeginning has the first sync interrupted between the first rows and what
+// follows them.
+func logBeginning(t *testing.T, c *collection, db *pgtest.DB, mode string) {
+	t.Helper()
+	before := write(t, db, "INSERT INTO pairs VALUES (1000, 1000)")
+	c.ask("hold log-answer") // the first: the rows are read by now
+	c.ask("start")
+	c.ask("held")
+	during := write(t, db, "UPDATE pairs SET n = n + 1000 WHERE id BETWEEN 400 AND 410")
+	c.ask("expect " + during)
+	if mode == "eager" {
+		c.ask("expect " + before)
+	}
+	c.ask("go")
+	c.ask("expected")
+	if mode == "progressive" {
+		// The collection (0.4.10) drops the snapshot-end of its first sync, which
+		// tells it of the transactions in the first rows, whoever serves it.
+		c.ask("never " + before)
+	}
+	if n := c.ask("requests"); n.Subset != 0 {
+		t.Errorf("%d requests for subsets", n.Subset)
+	}
+}
+
+// subsetBeginning has the first subset interrupted, before it is asked for and
+// when it was read. What a query has got is not asked for again by its like.
+func subsetBeginning(t *testing.T, c *collection, db *pgtest.DB) {
+	t.Helper()
+	before := write(t, db, "INSERT INTO pairs VALUES (1000, 1000)")
+	c.ask("start")
+	if n := c.ask("requests"); n.Subset != 0 {
+		t.Errorf("%d requests for subsets before any was asked for", n.Subset)
+	}
+	for _, what := range []string{"request", "answer"} {
+		load := map[string]string{"request": "400", "answer": "300"}[what]
+		c.ask("hold subset-" + what)
+		c.ask("ask " + load)
+		c.ask("held")
+		during := write(t, db, "UPDATE pairs SET n = n + 1000 WHERE id BETWEEN 400 AND 410")
+		c.ask("expect " + before)
+		c.ask("expect " + during)
+		c.ask("go")
+		c.ask("asked")
+		c.ask("expected")
+	}
+	c.ask("load 300")
+	if n := c.ask("requests"); n.Subset != 2 {
+		t.Errorf("%d requests for subsets, want 2", n.Subset)
 	}
 }

@@ -290,9 +290,14 @@ type holding struct {
 	Error     string               `json:"error"`
 }
 
-func (o *official) rows() holding {
+func (o *official) rows() holding { return o.ask("rows") }
+
+// counts is rows without the rows.
+func (o *official) counts() holding { return o.ask("counts") }
+
+func (o *official) ask(command string) holding {
 	o.t.Helper()
-	if _, err := io.WriteString(o.in, "rows\n"); err != nil {
+	if _, err := io.WriteString(o.in, command+"\n"); err != nil {
 		o.t.Fatal(err)
 	}
 	var h holding
