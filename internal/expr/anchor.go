@@ -211,6 +211,8 @@ func keyClass(k kind) kind {
 		return kindFloat8 // a float4 is compared as the float8 that it is
 	case kindVarchar, kindBpchar, kindName:
 		return kindText
+	case kindTimestamptz:
+		return kindTimestamp // the session's zone is UTC
 	}
 	return k
 }

@@ -6,8 +6,7 @@ import (
 )
 
 // Arithmetic: the rows of pg_operator for + - * / % & | # || over the kinds we
-// know. Left out are those with an interval or a time, which are no kinds yet.
-// An overflow or a division by zero is an error, as in Postgres, never a value.
+// know. An overflow or a division by zero is an error, as in Postgres, never a value.
 
 var errDivision = errors.New("division by zero")
 
@@ -24,7 +23,7 @@ var computations = makeComputations()
 
 func makeComputations() map[string][]*operator {
 	m := map[string][]*operator{}
-	for _, family := range [][]computation{intComputations(), floatComputations, numericComputations, dateComputations, textComputations} {
+	for _, family := range [][]computation{intComputations(), floatComputations, numericComputations, dateComputations, timeComputations, textComputations} {
 		for _, r := range family {
 			m[r.name] = append(m[r.name], &operator{name: r.name, left: r.left, right: r.right, result: r.result, apply: r.apply})
 		}

@@ -137,4 +137,6 @@ type typeName struct {
 	name string // in pg_type's spelling: int4 for integer
 	// array: brackets follow, however many.
 	array bool
+	// span is what an interval's type leaves of its value.
+	span intervalMod
 }

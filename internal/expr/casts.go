@@ -14,8 +14,8 @@ type castRow struct {
 	apply func(v value) (value, error)
 }
 
-// castTable holds the casts of pg_cast between the kinds we know. Left out are
-// those between timestamptz and the other date types: they depend on TimeZone.
+// castTable holds the casts of pg_cast between the kinds we know. Those between
+// timestamptz and the other date types depend on TimeZone, which is UTC.
 // Casts from and to text by way of the input and output functions are not
 // listed (see findCast).
 var castTable = []castRow{
@@ -67,7 +67,18 @@ var castTable = []castRow{
 	{kindName, kindVarchar, false, nil},
 	{kindName, kindBpchar, false, nil},
 	{kindDate, kindTimestamp, true, dateToTimestamp},
+	{kindDate, kindTimestamptz, true, dateToTimestamp},
 	{kindTimestamp, kindDate, false, timestampToDate},
+	{kindTimestamp, kindTimestamptz, true, nil},
+	{kindTimestamp, kindTime, false, stampToTime},
+	{kindTimestamptz, kindDate, false, timestampToDate},
+	{kindTimestamptz, kindTimestamp, false, nil},
+	{kindTimestamptz, kindTime, false, stampToTime},
+	{kindTimestamptz, kindTimetz, false, stampToTimetz},
+	{kindTime, kindInterval, true, timeToInterval},
+	{kindTime, kindTimetz, true, timeToTimetz},
+	{kindTimetz, kindTime, false, timetzToTime},
+	{kindInterval, kindTime, false, finiteOne(intervalToTime)},
 }
 
 var castIndex = indexCasts()

@@ -276,10 +276,15 @@ func (c *checker) coerce(n node, to typ) (node, error) {
 
 // settle gives an untyped constant its type. written: by a cast of the user's.
 func (c *checker) settle(n *constant, to typ, written bool) (node, error) {
+	return c.settleBy(n, to, written, func(text []byte) (value, error) { return readConstant(to, text) })
+}
+
+// settleBy is settle with an input function of its own.
+func (c *checker) settleBy(n *constant, to typ, written bool, read func(text []byte) (value, error)) (node, error) {
 	v := value{null: true}
 	if !n.value.null {
 		var err error
-		if v, err = readConstant(to, n.value.b); err != nil {
+		if v, err = read(n.value.b); err != nil {
 			text := string(n.value.b)
 			var dims dimensionsError
 			if errors.As(err, &dims) {
@@ -348,6 +353,9 @@ func (c *checker) cast(a *astCast) (node, error) {
 		return nil, c.fail(a, "unsupported type "+a.to.name)
 	}
 	to := typ{kind: k}
+	if !a.to.span.none() {
+		return c.intervalCast(a, n)
+	}
 	if a.to.array {
 		to = arrayOf(to)
 	}

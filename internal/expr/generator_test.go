@@ -44,6 +44,12 @@ func (g *generator) value(typ string) string {
 	case "timestamptz":
 		return g.of("2024-02-29 10:11:12.5+02", "2024-02-29 08:11:12.5Z", "2024-02-29 08:11:12.5", "infinity", "-infinity",
 			"0044-03-15 01:02:03+00 BC", "epoch", "2000-01-01 00:00:00-08:30", "2000-01-01 08:30:00 UTC", "2024-02-28 23:00:00-0100")
+	case "time":
+		return g.of("10:11:12.5", "00:00", "24:00:00", "23:59:59.999999", "1:02", "12:30 AM", "11:00pm", "10:11:12+02", "08:00Z")
+	case "timetz":
+		return g.of("10:11:12.5+02", "00:00", "24:00:00-15:59", "08:11:12.5+00", "23:59:59.999999+15:59:59", "12:30 AM -0830", "08:11:12.5")
+	case "interval":
+		return g.interval()
 	case "mood":
 		return g.of("sad", "ok", "glad", "a b")
 	case "jsonb":
@@ -86,6 +92,8 @@ var families = map[string][]string{
 	"uuid":   {"uuid"},
 	"time":   {"date", "timestamp"},
 	"zoned":  {"timestamptz"},
+	"clock":  {"time", "timetz"},
+	"span":   {"interval"},
 	"enum":   {"mood"},
 }
 
@@ -141,8 +149,8 @@ func (g *generator) operand(family string) string {
 	case family == "bool":
 		return g.of("true", "false", "b = b2")
 	case family == "string":
-		return g.columnOf(g.of("bool", "number", "string", "uuid", "time", "zoned", "enum")) + "::" + g.of("text", "text", "varchar", "name")
-	case family == "number", family == "time":
+		return g.columnOf(g.of("bool", "number", "string", "uuid", "time", "zoned", "clock", "span", "enum")) + "::" + g.of("text", "text", "varchar", "name")
+	case family == "number", family == "time", family == "clock":
 		types := families[family]
 		return g.columnOf(family) + "::" + types[g.IntN(len(types))]
 	}
@@ -150,7 +158,7 @@ func (g *generator) operand(family string) string {
 }
 
 func (g *generator) family() string {
-	return g.of("bool", "number", "number", "number", "string", "string", "string", "uuid", "time", "time", "zoned", "enum")
+	return g.of("bool", "number", "number", "number", "string", "string", "string", "uuid", "time", "time", "zoned", "clock", "span", "enum")
 }
 
 // clause is a random boolean expression.

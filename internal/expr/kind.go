@@ -20,6 +20,9 @@ const (
 	kindDate
 	kindTimestamp
 	kindTimestamptz
+	kindTime
+	kindTimetz
+	kindInterval
 	kindEnum  // of any enum type
 	kindOther // anything else: only IS NULL
 	kindArray // of a kind that we know; typ says of which
@@ -74,6 +77,10 @@ var kinds = [nKinds]kindInfo{
 		parse: parseTimestamp, load: parseTimestamp, text: textTimestamp, key: keyInt, ordered: true},
 	kindTimestamptz: {name: "timestamptz", oid: 1184, category: 'D', preferred: true,
 		parse: parseTimestamptz, load: parseTimestamptz, text: textTimestamptz, key: keyInt, ordered: true},
+	kindTime:   {name: "time", oid: 1083, category: 'D', parse: parseTime, load: parseTime, text: textTime, key: keyInt, ordered: true},
+	kindTimetz: {name: "timetz", oid: 1266, category: 'D', parse: parseTimetz, load: parseTimetz, text: textTimetz, key: keyInt, ordered: true},
+	kindInterval: {name: "interval", oid: 1186, category: 'T', preferred: true,
+		parse: parseInterval, load: loadInterval, text: textInterval, key: keyInterval, ordered: true},
 	kindEnum:  {name: "enum", category: 'E', parse: parseText, key: keyText},
 	kindOther: {name: "other", category: 'U'},
 	kindArray: {name: "array", category: 'A'},
@@ -148,6 +155,9 @@ func (t typ) same(u typ) bool {
 //	float4 float8  f (a float4 already widened)
 //	date           n: days since 2000-01-01
 //	timestamp(tz)  n: microseconds since 2000-01-01 00:00 UTC
+//	time           n: microseconds of the day
+//	timetz         n: as packTime has it
+//	interval       months, days, n: microseconds
 //	array          array
 //	others         b
 //
@@ -159,6 +169,8 @@ type value struct {
 	b    []byte
 	// array is the value of an array.
 	array *array
+	// months and days are those of an interval.
+	months, days int32
 }
 
 // output is what the type's output function writes.

@@ -93,7 +93,14 @@ var comparable = []struct {
 	{kindDate, kindTimestamp, compareDateStamp},
 	{kindTimestamp, kindDate, compareStampDate},
 	{kindTimestamp, kindTimestamp, compareInt},
+	{kindDate, kindTimestamptz, compareDateStamp},
+	{kindTimestamptz, kindDate, compareStampDate},
+	{kindTimestamp, kindTimestamptz, compareInt},
+	{kindTimestamptz, kindTimestamp, compareInt},
 	{kindTimestamptz, kindTimestamptz, compareInt},
+	{kindTime, kindTime, compareInt},
+	{kindTimetz, kindTimetz, compareInt},
+	{kindInterval, kindInterval, compareInterval},
 }
 
 // operators is the operator table by name. To add an operator, add rows in

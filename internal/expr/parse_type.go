@@ -87,6 +87,10 @@ func (p *parser) keywordType() typeName {
 			return typeName{}
 		}
 		name.name = p.character(name.name)
+	case "interval":
+		if p.peek().is("(") {
+			p.secondDigits(&name.span)
+		}
 	case "time", "timestamp":
 		name.name = p.timeZone(name.name)
 	}
@@ -130,6 +134,9 @@ func (p *parser) typeName() typeName {
 		name = p.keywordType()
 		if name.name == "" {
 			p.unexpected()
+		}
+		if name.name == "interval" && name.span.none() {
+			name.span = p.intervalFields()
 		}
 	case t.kind == tokIdent, t.kind == tokKeyword && (t.class == unreserved || t.class == typeFuncName):
 		name.name = p.qualifiedType(name.position, p.parts())

@@ -183,6 +183,9 @@ func (p *parser) wordPrimary(t token) ast {
 	}
 	if to, ok := p.literalType(); ok {
 		text := p.advance()
+		if to.name == "interval" && to.span.none() {
+			to.span = p.intervalFields()
+		}
 		return &astCast{pos, &astString{position(text.pos), text.text}, to}
 	}
 	return p.name()

@@ -312,7 +312,7 @@ func (p *parser) infix(left ast, prec int, bound bool) ast {
 	case "operator":
 		p.refuse(t.pos, "OPERATOR() is not supported in this context")
 	case "at":
-		p.refuse(t.pos, "AT TIME ZONE is not supported yet")
+		return p.atTimeZone(left, pos)
 	case "collate":
 		p.refuse(t.pos, "CollateClause is not supported in this context")
 	}

@@ -5,8 +5,8 @@ import (
 	"math"
 )
 
-// Operators before their operand: - + @ on numbers, ~ on integers, |/ on double
-// precision.
+// Operators before their operand: - + @ on numbers, - on intervals, ~ on integers,
+// |/ on double precision.
 
 var errRoot = errors.New("cannot take square root of a negative number")
 
@@ -24,6 +24,7 @@ func makeUnaryRows() []unaryRow {
 		{"-", kindFloat4, negateFloat}, {"-", kindFloat8, negateFloat}, {"-", kindNumeric, negateNumeric},
 		{"@", kindFloat4, absFloat}, {"@", kindFloat8, absFloat}, {"@", kindNumeric, absNumeric},
 		{"|/", kindFloat8, squareRoot},
+		{"-", kindInterval, finiteOne(negateInterval)},
 	}
 	for _, w := range intWidths {
 		negate := func(v value) (value, error) {
@@ -82,6 +83,8 @@ func squareRoot(v value) (value, error) {
 // for numbers only; intervals have - too, bits and addresses ~.
 func (r unaryRow) takes(from kind) bool {
 	switch r.name {
+	case "-":
+		return from == kindTime && r.kind == kindInterval
 	case "|/":
 		return implicitly(from, r.kind)
 	case "+", "@":

@@ -13,7 +13,10 @@ const (
 	stampInfinity = math.MaxInt64
 	stampMinusInf = math.MinInt64
 
-	day = 86400 * 1000000 // microseconds
+	second = 1000000 // microseconds
+	minute = 60 * second
+	hour   = 60 * minute
+	day    = 24 * hour
 )
 
 // Limits: 4714-11-24 BC to 5874897-12-31 for dates; timestamps end with the year
@@ -328,18 +331,7 @@ func textStamp(n int64, zone string) []byte {
 	days := floorDiv(n, day)
 	micros := n - days*day
 	b, bc := appendDate(nil, days)
-	b = append(b, ' ')
-	b = appendPadded(b, micros/3600000000, 2)
-	b = append(b, ':')
-	b = appendPadded(b, micros/60000000%60, 2)
-	b = append(b, ':')
-	b = appendPadded(b, micros/1000000%60, 2)
-	if f := micros % 1000000; f > 0 {
-		b = appendPadded(append(b, '.'), f, 6)
-		for b[len(b)-1] == '0' {
-			b = b[:len(b)-1]
-		}
-	}
+	b = appendClock(append(b, ' '), micros)
 	return appendBC(append(b, zone...), bc)
 }
 
