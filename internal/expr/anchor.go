@@ -9,6 +9,9 @@ const (
 	// AnchorHas: the column is an array, and one of its elements has the key Low
 	// (AppendKeys).
 	AnchorHas
+	// AnchorPart: the column is a text, and Low is a part of it in lower case
+	// (AppendParts).
+	AnchorPart
 	// AnchorWithin: the column's key is at least Low, and below High unless Open.
 	AnchorWithin
 )
@@ -24,7 +27,8 @@ type Anchor struct {
 }
 
 // Term is a conjunction of anchors: first those that ask for a value, by column,
-// then those that ask for elements, then one that asks for a range at the most.
+// then those that ask for elements, or, if there are neither, one that asks for a
+// part, then one that asks for a range at the most.
 type Term []Anchor
 
 // Terms returns, when something is known of all rows that the clause is TRUE
@@ -76,6 +80,8 @@ func termsOf(n node) []Term {
 		switch {
 		case n.op.left == kindArray:
 			return containmentTerms(n)
+		case n.op.name == "~~", n.op.name == "~~*":
+			return patternTerms(n)
 		case n.op.compare != nil:
 			return comparisonTerms(n.op.rel, n.l, n.r)
 		}

@@ -337,6 +337,16 @@ func TestColumnsAndTerms(t *testing.T) {
 		{"d = '2000-01-02'", []int{10}, "10=1"},
 		{"d = timestamp '2000-01-02'", []int{10}, "-"},
 		{"title::int4 = 5", []int{2}, "-"},
+		{"title LIKE '%Overdue-12'", []int{2}, "2~due-12"},
+		{"title ILIKE 'A_bCd%'", []int{2}, "2~bcd"},
+		{"title LIKE 'a%bc_d'", []int{2}, "-"},
+		{`title LIKE '%a\%b%'`, []int{2}, "2~a%b"},
+		{"title ILIKE '日本abc日'", []int{2}, "2~abc"},
+		{"title LIKE 'a日'", []int{2}, "2~\xe6\x97\xa5"},
+		{"title NOT LIKE 'abc'", []int{2}, "-"},
+		{"title LIKE 'abc' AND title LIKE 'defghij'", []int{2}, "2~efghij"},
+		{"title LIKE 'abc' AND id = 5", []int{0, 2}, "0=5"},
+		{"title LIKE 'abc' OR id = 5", []int{0, 2}, "2~abc|0=5"},
 	} {
 		e, err := expr.Compile(c.where, nil, items)
 		if err != nil {
@@ -364,6 +374,9 @@ func termText(e *expr.Expr) string {
 			switch a.Kind {
 			case expr.AnchorIs:
 				parts = append(parts, fmt.Sprintf("%d=%s", a.Col, keyText(a.Low)))
+				continue
+			case expr.AnchorPart:
+				parts = append(parts, fmt.Sprintf("%d~%s", a.Col, a.Low))
 				continue
 			case expr.AnchorHas:
 				parts = append(parts, fmt.Sprintf("%d∋%s", a.Col, keyText(a.Low)))

@@ -305,10 +305,17 @@ func has(cols []expr.Column, row wal.Tuple, term expr.Term) bool {
 		if row[a.Col] == nil {
 			return false
 		}
-		if a.Kind == expr.AnchorHas {
-			if keys, ok := expr.AppendKeys(nil, cols[a.Col].Type, row[a.Col]); ok && !slices.Contains(keys, a.Low) {
-				return false
-			}
+		keys, ok := []string(nil), false
+		switch a.Kind {
+		case expr.AnchorHas:
+			keys, ok = expr.AppendKeys(nil, cols[a.Col].Type, row[a.Col])
+		case expr.AnchorPart:
+			keys, ok = expr.AppendParts(nil, row[a.Col])
+		}
+		if ok && !slices.Contains(keys, a.Low) {
+			return false
+		}
+		if a.Kind == expr.AnchorHas || a.Kind == expr.AnchorPart {
 			continue
 		}
 		b, ok := expr.AppendKey(nil, cols[a.Col].Type, row[a.Col])

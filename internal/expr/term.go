@@ -32,10 +32,10 @@ func conjunction(s, t Term) (both Term, possible bool) {
 // both leave.
 func (t Term) with(a Anchor) (Term, bool) {
 	for i, b := range t {
-		if b.Col != a.Col {
+		if b.Col != a.Col || (a.Kind == AnchorPart) != (b.Kind == AnchorPart) {
 			continue
 		}
-		if a.Kind == AnchorHas {
+		if a.Kind == AnchorHas || a.Kind == AnchorPart {
 			if a.Low == b.Low {
 				return t, true
 			}
@@ -64,17 +64,22 @@ func (t Term) with(a Anchor) (Term, bool) {
 	return append(t, a), true
 }
 
-// narrow leaves one range in a term: one with both ends if there is one.
+// narrow leaves one range in a term, one with both ends if there is one; and one
+// part, the longest, if it asks for no value and no element: behind them it would
+// cost memory and spare little.
 func (t Term) narrow() Term {
-	best := -1
+	within, part := -1, -1
 	for i, a := range t {
-		if a.Kind == AnchorWithin && (best < 0 || a.closed() && !t[best].closed()) {
-			best = i
+		switch {
+		case a.Kind == AnchorWithin && (within < 0 || a.closed() && !t[within].closed()):
+			within = i
+		case a.Kind == AnchorPart && t[0].Kind == AnchorPart && (part < 0 || len(a.Low) > len(t[part].Low)):
+			part = i
 		}
 	}
 	var kept Term
 	for i, a := range t {
-		if a.Kind != AnchorWithin || i == best {
+		if a.Kind == AnchorIs || a.Kind == AnchorHas || i == within || i == part {
 			kept = append(kept, a)
 		}
 	}

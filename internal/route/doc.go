@@ -6,7 +6,7 @@
 // other shapes. A clause becomes terms, any of which will do (OR, IN), and each
 // term one way through the index (AND): the values of a set of columns at once,
 // then the elements of an array,
-// one by one, then a range. Shapes whose clause has no anchor are tried one by one.
+// one by one, or a part of a text (LIKE, ILIKE), then a range. Shapes whose clause has no anchor are tried one by one.
 //
 // It never reads a clock, starts a goroutine, takes a lock or does I/O. One
 // goroutine owns an Index; where many clauses are left to be evaluated, it asks

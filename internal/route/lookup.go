@@ -101,7 +101,7 @@ func (t *table) alike(ch *wal.Change) bool {
 type value struct {
 	state    valueState
 	key      []byte
-	elements []string // of an array: their keys
+	elements []string // of an array: their keys; or the parts of a text
 }
 
 type valueState uint8
@@ -119,6 +119,12 @@ func (c *column) read(row wal.Tuple) {
 		v.state = isAny // shapes on it will be rotated
 	case row[c.at] == nil:
 		v.state = isNull
+	case c.parts:
+		parts, ok := expr.AppendParts(v.elements[:0], row[c.at])
+		v.elements, v.state = parts, isKnown
+		if !ok {
+			v.state = isAny
+		}
 	case c.typ.Array:
 		keys, ok := expr.AppendKeys(v.elements[:0], c.typ, row[c.at])
 		slices.Sort(keys)
@@ -141,7 +147,7 @@ func (x *Index) walk(n *node) {
 	for _, h := range n.hashes {
 		switch h.state() {
 		case isKnown:
-			if c := h.columns[0]; c.typ.Array {
+			if c := h.columns[0]; c.typ.Array || c.parts {
 				for _, key := range c.value.elements {
 					x.follow(h.keys[key])
 				}

@@ -36,19 +36,20 @@ type mapping struct {
 type column struct {
 	name  string
 	typ   expr.Type
-	at    int // in table.rel, -1: not there
-	users int // anchors
+	parts bool // what counts are the parts of its text
+	at    int  // in table.rel, -1: not there
+	users int  // anchors
 	value value
 }
 
 // column returns the column that an anchor names, made if it is not there.
-func (t *table) column(c *expr.Column) *column {
+func (t *table) column(c *expr.Column, parts bool) *column {
 	for _, x := range t.columns {
-		if x.name == c.Name && x.typ.OID == c.Type.OID {
+		if x.name == c.Name && x.typ.OID == c.Type.OID && x.parts == parts {
 			return x
 		}
 	}
-	x := &column{name: c.Name, typ: c.Type}
+	x := &column{name: c.Name, typ: c.Type, parts: parts}
 	t.columns = append(t.columns, x)
 	t.rel = nil // where it stands in the relation is not known yet
 	return x
@@ -107,14 +108,14 @@ func (t *table) steps(version *shape.Table, term expr.Term, users int) []step {
 	var is step
 	var all []step
 	for _, a := range term {
-		c := t.column(&version.Columns[a.Col].Column)
+		c := t.column(&version.Columns[a.Col].Column, a.Kind == expr.AnchorPart)
 		c.users += users
 		switch a.Kind {
 		case expr.AnchorIs:
 			is.columns = append(is.columns, c)
 			is.keys = append(is.keys, a.Low)
 			continue
-		case expr.AnchorHas:
+		case expr.AnchorHas, expr.AnchorPart:
 			all = append(all, step{columns: []*column{c}, keys: []string{a.Low}})
 			continue
 		}

@@ -53,7 +53,7 @@ func clause(rng *rand.Rand, depth int) string {
 	case 4:
 		return "name " + op + " '" + letter() + "'"
 	case 5:
-		return "name LIKE '" + letter() + "%'"
+		return "name " + pick("LIKE", "ILIKE", "NOT LIKE") + " '" + pick("", "%") + pick(letter(), "aBc", "abcabc", "\\B\\c_c", "日_cab", "Kab") + pick("", "%") + "'"
 	case 6:
 		return "tags @> '{" + pick("", letter(), letter()+","+letter(), letter()+",NULL", letter()+","+letter()+","+letter()) + "}'"
 	case 7:
@@ -74,7 +74,7 @@ func clause(rng *rand.Rand, depth int) string {
 
 func fleetRow(rng *rand.Rand) wal.Tuple {
 	pick := func(list ...string) string { return list[rng.IntN(len(list))] }
-	r := row(rng.IntN(6), rng.IntN(6), pick("a", "b", "bb", "c"), pick("{}", "{a}", "{b,a}", "{a,NULL,b,a,c}", "{NULL}", "{{a,b},{c,d}}"),
+	r := row(rng.IntN(6), rng.IntN(6), pick("a", "b", "bb", "c", "abc", "xABCabc", "bcaaBcABC", "日日cab", "İkab", "\u212Aab"), pick("{}", "{a}", "{b,a}", "{a,NULL,b,a,c}", "{NULL}", "{{a,b},{c,d}}"),
 		pick("1", "1.00", "-0.5", "NaN", "2.250", "10", "-Infinity", "9.99"), pick("0", "-0", "1.5", "NaN", "Infinity", "-2e-7"), someUUID+strconv.Itoa(rng.IntN(6)))
 	for i := range r {
 		switch rng.IntN(40) {
@@ -169,7 +169,7 @@ func TestLooksAtNoOthers(t *testing.T) {
 	const many = 2_000
 	table := fleet()
 	rel := relation(table, fleetColumns...)
-	the := row(7, 7, "n7", "{t7,u,v}", "7", "7", someUUID+"1")
+	the := row(7, 7, "a name <N7> of some length", "{t7,u,v}", "7", "7", someUUID+"1")
 	for _, c := range []struct {
 		name  string
 		where func(k int) string
@@ -179,12 +179,14 @@ func TestLooksAtNoOthers(t *testing.T) {
 		{"uuid", func(k int) string { return fmt.Sprintf("u = '%s1' AND owner = %d", someUUID, k) }, 1},
 		{"IN", func(k int) string { return fmt.Sprintf("owner IN (%d, %d)", 2*k, 2*k+1) }, 1},
 		{"ANY of a constant", func(k int) string { return fmt.Sprintf("owner = ANY('{%d,%d}')", 2*k, 2*k+1) }, 1},
-		{"AND", func(k int) string { return fmt.Sprintf("owner = 7 AND name = 'n%d'", k) }, 1},
-		{"AND with an OR", func(k int) string { return fmt.Sprintf("(owner = %d OR id = %d) AND name = 'n7'", k, k) }, 1},
-		{"OR", func(k int) string { return fmt.Sprintf("owner = %d OR name = 'n%d'", k, k) }, 1},
-		{"AND with what is not indexed", func(k int) string { return fmt.Sprintf("owner = %d AND name LIKE '%%7'", k) }, 1},
+		{"AND", func(k int) string { return fmt.Sprintf("owner = 7 AND name = 'a name <N%d> of some length'", k) }, 1},
+		{"AND with an OR", func(k int) string { return fmt.Sprintf("(owner = %d OR id = %d) AND name LIKE '%%N7%%'", k, k) }, 1},
+		{"OR", func(k int) string { return fmt.Sprintf("owner = %d OR name = 'a name <N%d> of some length'", k, k) }, 1},
+		{"AND with what is not indexed", func(k int) string { return fmt.Sprintf("owner = %d AND name LIKE '%%7%%'", k) }, 1},
 		{"containment", func(k int) string { return fmt.Sprintf("tags @> '{u,t%d}'", k) }, 1},
 		{"ANY of an array", func(k int) string { return fmt.Sprintf("'t%d' = ANY(tags)", k) }, 1},
+		{"pattern", func(k int) string { return fmt.Sprintf("name LIKE '%%<N%d>%%'", k) }, 1},
+		{"pattern of any case", func(k int) string { return fmt.Sprintf("name ILIKE '%%<n%d> of%%'", k) }, 1},
 		{"disjoint ranges", func(k int) string { return fmt.Sprintf("price BETWEEN %d AND %d", 10*k, 10*k+9) }, 1},
 		{"range of one owner", func(k int) string { return fmt.Sprintf("owner = 7 AND length >= %d AND length < %d", k, k+1) }, 1},
 		{"open ranges", func(k int) string { return fmt.Sprintf("id < %d", k) }, many - 8},
