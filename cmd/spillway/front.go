@@ -20,7 +20,7 @@ const stopTime = 4 * time.Second
 // front is the two HTTP servers: for clients and for operators.
 type front struct {
 	api       *api.Handler
-	clients   *http.Server
+	clients   *api.Server
 	operators *http.Server
 	pair      *api.Pair // nil: clients are served without TLS
 	log       *slog.Logger
@@ -28,7 +28,7 @@ type front struct {
 }
 
 func newFront(h *api.Handler, console http.Handler, idle time.Duration, pair *api.Pair, log *slog.Logger) *front {
-	clients := api.Server(h, idle, log)
+	clients := api.NewServer(h, idle, log)
 	if pair != nil {
 		clients.TLSConfig = pair.Config()
 	}
@@ -43,18 +43,18 @@ func newFront(h *api.Handler, console http.Handler, idle time.Duration, pair *ap
 }
 
 func (f *front) serve(clients, operators net.Listener) {
-	start := func(s *http.Server, l net.Listener, who string) {
-		serve := s.Serve
-		if s.TLSConfig != nil {
-			serve = func(l net.Listener) error { return s.ServeTLS(l, "", "") }
-		}
+	start := func(serve func(net.Listener) error, l net.Listener, who string) {
 		if err := serve(l); !errors.Is(err, http.ErrServerClosed) {
 			f.failed <- fmt.Errorf("serve %s: %w", who, err)
 		}
 	}
-	go start(f.clients, clients, "clients")
+	serve := f.clients.Serve
+	if f.pair != nil {
+		serve = func(l net.Listener) error { return f.clients.ServeTLS(l, "", "") }
+	}
+	go start(serve, clients, "clients")
 	if operators != nil {
-		go start(f.operators, operators, "operators")
+		go start(f.operators.Serve, operators, "operators")
 	}
 }
 

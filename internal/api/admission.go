@@ -49,8 +49,11 @@ func (x *exchange) settle() {
 	}
 }
 
-// leave ends what admit began.
+// leave ends what admit and serve began.
 func (x *exchange) leave() {
+	if x.watched != nil {
+		x.watched.Unwatch()
+	}
 	if x.permit != nil {
 		x.permit.n.Add(-1)
 	}

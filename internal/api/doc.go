@@ -20,6 +20,8 @@
 //  5. A body that could not be sent whole ends with the connection, never with
 //     a closing bracket.
 //  6. What a client sent is never logged: it holds the secret.
+//  7. A request that waits over HTTP/1.1 holds nothing of net/http's, and is otherwise
+//     like any other: counted, limited, answered before a shutdown.
 //
 // Files: api.go Config, Source, New · route.go paths, methods, panics ·
 // server.go limits of the transport · listen.go
@@ -27,7 +29,8 @@
 // parameters · define.go parameters → definition · errors.go every refusal ·
 // headers.go electric headers, caching, etags · cors.go · cursor.go · send.go
 // writing with deadlines · shape.go GET /v1/shape, start to end · snapshot.go
-// first rows · encode.go compression · page.go pages of the log, shared · log.go
+// first rows · park.go connections whose request waits · reply.go what is written to
+// them · encode.go compression · page.go pages of the log, shared · log.go
 // the log · live.go waiting · admission.go how many at once · delete.go DELETE ·
 // sse.go streams of events · body.go the body of a POST · subset.go rows as they
 // are now · health.go.

@@ -36,7 +36,7 @@ func TestSecretIsNeverLogged(t *testing.T) {
 	cfg.Secret, cfg.LongPollTimeout = secret, time.Millisecond
 	h := newHarbour(t)
 	for _, src := range []Source{h, bomb{h}} {
-		srv := Server(New(cfg, src, log), time.Minute, log)
+		srv := NewServer(New(cfg, src, log), time.Minute, log)
 		l, err := net.Listen("tcp", "127.0.0.1:0")
 		if err != nil {
 			t.Fatal(err)

@@ -26,7 +26,7 @@ func listenWith(t testing.TB, h http.Handler, wrap func(net.Listener) net.Listen
 	if err != nil {
 		t.Fatal(err)
 	}
-	srv := Server(h, time.Minute, slog.New(slog.DiscardHandler))
+	srv := NewServer(h, time.Minute, slog.New(slog.DiscardHandler))
 	srv.TLSConfig = conf
 	done := make(chan error, 1)
 	go func() {

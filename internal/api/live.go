@@ -61,6 +61,10 @@ func (v *visit) hold(after, tail wal.Offset) error {
 	if v.notModified(v.req, v.def, p) {
 		return nil
 	}
+	return v.aside(func() error { return v.holdOn(after) })
+}
+
+func (v *visit) holdOn(after wal.Offset) error {
 	seen, tail, end, err := v.await(v.cfg.LongPollTimeout, after.Less)
 	switch {
 	case err != nil:

@@ -32,6 +32,15 @@ type request struct {
 	params    shape.Params // without its column lists
 }
 
+// waiting is what a live request, whose form was checked, still needs. Texts are
+// copied: they may be parts of a long URL.
+func (r *request) waiting() *request {
+	return &request{
+		start: r.start, at: r.at, live: r.live, sse: r.sse, subset: r.subset,
+		handle: shape.Handle(strings.Clone(string(r.handle))), cursor: strings.Clone(r.cursor),
+	}
+}
+
 // offsetText is the requested offset in its normal form, as etags have it.
 func (r *request) offsetText() string {
 	switch r.start {

@@ -9,6 +9,8 @@ import (
 	"net/url"
 	"runtime/debug"
 	"strings"
+
+	"github.com/spillway-sync/spillway/internal/registry"
 )
 
 // route is what a path and nothing else names.
@@ -65,8 +67,14 @@ type exchange struct {
 	enc encoding
 	// began: the status line is out.
 	began bool
-	// permit is what the request counts against, nil if nothing.
-	permit *tally
+	// permit is what the request counts against, nil if nothing; watched is the
+	// shape that is told that a client waits.
+	permit  *tally
+	watched *registry.Shape
+	// taken: what is left of the request was moved to a goroutine of its own, and
+	// is written to reply.
+	taken bool
+	reply *reply
 }
 
 // ServeHTTP answers one request.

@@ -1,6 +1,7 @@
 package api
 
 import (
+	"errors"
 	"net/http"
 	"strconv"
 	"time"
@@ -58,9 +59,9 @@ func (x *exchange) Write(p []byte) (n int, err error) {
 // flush sends what net/http has buffered, before a pause.
 func (x *exchange) flush() {
 	x.extend()
-	// A writer that cannot flush, or a connection that is gone: the next write
-	// is where that is dealt with.
-	_ = x.rc.Flush()
+	if err := x.rc.Flush(); err != nil && !errors.Is(err, http.ErrNotSupported) {
+		panic(http.ErrAbortHandler) // as after a write
+	}
 	if x.r.ProtoMajor == 2 {
 		// There the deadline ends the stream when it comes, whether anything
 		// waits to be written or not.

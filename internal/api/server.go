@@ -1,7 +1,10 @@
 package api
 
 import (
+	"context"
+	"errors"
 	"log/slog"
+	"net"
 	"net/http"
 	"time"
 )
@@ -24,16 +27,24 @@ const (
 	pingTimeout = 30 * time.Second
 )
 
-// Server returns an http.Server for the handler, with limits and timeouts that
+// Server serves clients. It is an http.Server whose requests wait elsewhere: see lot.
+// Serve or ServeTLS is to be called once.
+type Server struct {
+	*http.Server
+	lot *lot
+}
+
+// NewServer returns a server for the handler, with limits and timeouts that
 // suit it. idle is how long a connection may be without a request. It has no
 // WriteTimeout on purpose: live requests and large logs take as long as they
 // take, and every single write has its own deadline.
-func Server(h http.Handler, idle time.Duration, log *slog.Logger) *http.Server {
+func NewServer(h http.Handler, idle time.Duration, log *slog.Logger) *Server {
 	p := new(http.Protocols)
 	p.SetHTTP1(true)
 	p.SetHTTP2(true)
 	p.SetUnencryptedHTTP2(true)
-	return &http.Server{
+	lot := newLot(idle)
+	return &Server{lot: lot, Server: &http.Server{
 		Handler:                      h,
 		Protocols:                    p,
 		MaxHeaderBytes:               maxHead,
@@ -41,9 +52,50 @@ func Server(h http.Handler, idle time.Duration, log *slog.Logger) *http.Server {
 		IdleTimeout:                  idle,
 		HTTP2:                        &http.HTTP2Config{SendPingTimeout: pingTimeout, PingTimeout: pingTimeout},
 		DisableGeneralOptionsHandler: true,
+		BaseContext:                  func(net.Listener) context.Context { return context.WithValue(context.Background(), lotKey{}, lot) },
 		ErrorLog:                     slog.NewLogLogger(log.Handler(), slog.LevelDebug),
-	}
+	}}
 }
+
+// Serve is http.Server.Serve.
+func (s *Server) Serve(l net.Listener) error {
+	return s.serve(func() error { return s.Server.Serve(l) })
+}
+
+// ServeTLS is http.Server.ServeTLS.
+func (s *Server) ServeTLS(l net.Listener, certFile, keyFile string) error {
+	return s.serve(func() error { return s.Server.ServeTLS(l, certFile, keyFile) })
+}
+
+// serve serves new connections, and beside them those that come back.
+func (s *Server) serve(fresh func() error) error {
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		_ = s.Server.Serve(s.lot) // until the lot is closed
+	}()
+	err := fresh()
+	_ = s.lot.Close() // never fails
+	<-ended
+	return err
+}
+
+// Shutdown is http.Server.Shutdown: it waits for waiting requests too, which are
+// answered at once when the Handler was told to stop.
+func (s *Server) Shutdown(ctx context.Context) error {
+	err := s.Server.Shutdown(ctx) // closes the lot
+	return errors.Join(err, s.lot.wait(ctx))
+}
+
+// Close is http.Server.Close.
+func (s *Server) Close() error {
+	err := s.Server.Close() // closes the lot
+	s.lot.cut()
+	return err
+}
+
+// Parked is how many connections have a request that waits, those of HTTP/2 aside.
+func (s *Server) Parked() int64 { return s.lot.waiting.Load() }
 
 // hurry gives a body that a request should not have a short time to come:
 // net/http reads the rest of it before it goes on to the next request.

@@ -24,7 +24,7 @@ func listen(t testing.TB, h http.Handler) (addr string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	srv := Server(h, time.Minute, slog.New(slog.DiscardHandler))
+	srv := NewServer(h, time.Minute, slog.New(slog.DiscardHandler))
 	done := make(chan error, 1)
 	go func() { done <- srv.Serve(l) }()
 	t.Cleanup(func() {
@@ -163,7 +163,7 @@ func (p *pipes) dial(context.Context, string, string) (net.Conn, error) {
 
 func pipe(t *testing.T, h http.Handler) *pipes {
 	p := &pipes{make(chan net.Conn), make(chan struct{})}
-	srv := Server(h, time.Minute, slog.New(slog.DiscardHandler))
+	srv := NewServer(h, time.Minute, slog.New(slog.DiscardHandler))
 	go func() {
 		if err := srv.Serve(p); !errors.Is(err, http.ErrServerClosed) {
 			t.Error(err)

@@ -61,7 +61,11 @@ func (x *exchange) admitted() error {
 	if err := x.admit(); err != nil {
 		return err
 	}
-	defer x.leave()
+	defer func() {
+		if !x.taken {
+			x.leave()
+		}
+	}()
 	if x.r.Method == http.MethodPost {
 		if err := x.readBody(); err != nil {
 			return err
@@ -171,11 +175,11 @@ type visit struct {
 
 func (v *visit) serve() error {
 	v.sh.Watch()
-	defer v.sh.Unwatch()
+	v.watched = v.sh
 	if v.req.live {
 		// It may wait for long: what it asked with need not wait with it, a large
 		// WHERE clause least of all. Only answers that are not live tell the schema.
-		v.def, v.q = v.sh.Def(), nil
+		v.def, v.q, v.req = v.sh.Def(), nil, v.req.waiting()
 	}
 	if ill, is := v.sh.Illness(); is && v.sh.State() == registry.Parked {
 		return parked(ill, time.Now())

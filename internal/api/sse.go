@@ -54,7 +54,7 @@ func (v *visit) stream(after wal.Offset) error {
 	}
 	v.flush()
 	over := time.Now().Add(v.cfg.StreamTime)
-	return v.events(after, over)
+	return v.aside(func() error { return v.events(after, over) })
 }
 
 func (v *visit) beginStream() {
@@ -149,7 +149,7 @@ func (v *visit) streamChunks(k uint64) (served bool, err error) {
 		case errors.Is(err, shapelog.ErrNoChunk):
 			v.sendUpToDate(wal.AfterSnapshot)
 			v.flush()
-			return true, v.events(wal.AfterSnapshot, over)
+			return true, v.aside(func() error { return v.events(wal.AfterSnapshot, over) })
 		case err != nil:
 			return false, err
 		}
