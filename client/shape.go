@@ -65,7 +65,7 @@ type Update struct {
 func NewShape(s *ShapeStream) *Shape {
 	return &Shape{
 		stream:    s,
-		stage:     newStage(s.o.Log == LogChangesOnly),
+		stage:     newStage(&s.o),
 		next:      make(chan struct{}),
 		listeners: map[int]func(Update){},
 	}
@@ -283,6 +283,11 @@ func (s *Shape) await(ctx context.Context, ok func() bool) error {
 // Load adds a subset's rows to those that are held, and returns when they are
 // shown. It is for shapes with LogChangesOnly, which begin without rows. The
 // rows are kept live, and read again after a rotation. Run must be running.
+//
+// The subset's condition is not evaluated here. Rows that are inserted later are
+// held whether it holds for them or not. A row that an update brings into the
+// subset is held with ReplicaFull only, as is any other row that is updated:
+// else the update tells a part of the row.
 //
 // Changes that the log tells later, but that the subset shows already, are
 // recognised. A transaction that changed rows inside and outside of the subset

@@ -277,9 +277,9 @@ func subset(xmin, xmax string, xips string, lsn int, rows ...string) answer {
 	}
 }
 
-func (s *subsets) shape() *Shape {
+func (s *subsets) shape(replica Replica) *Shape {
 	s.t.Helper()
-	stream, err := NewShapeStream(Options{URL: "http://test/v1/shape", HTTPClient: &http.Client{Transport: inProcess{s}}, Log: LogChangesOnly, From: Now})
+	stream, err := NewShapeStream(Options{URL: "http://test/v1/shape", HTTPClient: &http.Client{Transport: inProcess{s}}, Log: LogChangesOnly, From: Now, Replica: replica})
 	if err != nil {
 		s.t.Fatal(err)
 	}
@@ -293,6 +293,7 @@ func TestLoad(t *testing.T) {
 	}
 	for _, c := range []struct {
 		name    string
+		replica Replica
 		log     []answer
 		subsets []answer
 		want    string
@@ -335,6 +336,13 @@ func TestLoad(t *testing.T) {
 			want:    "1=5", steps: "+1=5",
 		},
 		{
+			name: "but are known once they come whole", replica: ReplicaFull,
+			log: []answer{start, hang, again("15_4", 15, row("update", 8, 4, at(15, 0, 921)), row("delete", 9, 4, at(15, 2, 921))),
+				hang},
+			subsets: []answer{subset("920", "920", "", 20, row("insert", 1, 5))},
+			want:    "1=5 8=4", steps: "+1=5 +8=4",
+		},
+		{
 			name: "a rotation while the subset is asked for",
 			log: []answer{start, hang, rotated("h2"), log("h2", "0_inf", false, upToDate(22)), log("h2", "0_inf", false, upToDate(22)),
 				hang},
@@ -358,7 +366,7 @@ func TestLoad(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				s := &subsets{script: script{t: t, answers: c.log}, post: c.subsets}
-				shape := s.shape()
+				shape := s.shape(c.replica)
 				told := steps(shape)
 				running(t, shape)
 				if err := shape.Wait(t.Context()); err != nil {
@@ -386,7 +394,7 @@ func TestLoad(t *testing.T) {
 	t.Run("refused", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			s := &subsets{script: script{t: t, answers: []answer{start, hang, again("9_0", 9), hang}}, post: []answer{status(400, `{"message":"Invalid request","errors":{"subset":{"where":"no"}}}`)}}
-			shape := s.shape()
+			shape := s.shape("")
 			running(t, shape)
 			var refused *Error
 			if err := shape.Load(t.Context(), Subset{Where: "no"}); !errors.As(err, &refused) || refused.Fields["subset.where"] == nil {
@@ -402,7 +410,7 @@ func TestLoad(t *testing.T) {
 func TestFetchSnapshot(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := &subsets{script: script{t: t}, post: []answer{status(503, ""), rotated("h2"), subset("920", "921", `"920"`, 20, row("insert", 1, 5))}}
-		got, err := s.shape().stream.FetchSnapshot(t.Context(), Subset{})
+		got, err := s.shape("").stream.FetchSnapshot(t.Context(), Subset{})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -18,6 +18,7 @@ var errSubquery = errors.New("a shape with a subquery in its condition cannot be
 // shown. It knows no clock, lock or network.
 type stage struct {
 	partial bool           // log=changes_only: only some rows are known
+	whole   bool           // replica=full: an update has the whole row
 	rows    map[string]Row // the state that is shown; replaced by commit, see there
 	staged  map[string]Row // what differs; a nil Row: not there
 	anew    bool           // rows is void: staged is everything
@@ -34,8 +35,8 @@ type tracked struct {
 	keys map[string]struct{}
 }
 
-func newStage(partial bool) *stage {
-	return &stage{partial: partial, rows: map[string]Row{}, staged: map[string]Row{}}
+func newStage(o *Options) *stage {
+	return &stage{partial: o.Log == LogChangesOnly, whole: o.Replica == ReplicaFull, rows: map[string]Row{}, staged: map[string]Row{}}
 }
 
 // get returns a row as it will be.
@@ -94,6 +95,8 @@ func (g *stage) change(m *Message) error {
 		switch {
 		case before != nil:
 			g.staged[m.Key] = before.with(m.Value)
+		case g.partial && g.whole:
+			g.staged[m.Key] = m.Value
 		case !g.partial:
 			return fmt.Errorf("%w: a change of row %s, which it never sent", ErrNotElectric, m.Key)
 		}
