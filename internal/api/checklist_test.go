@@ -25,7 +25,7 @@ var elsewhere = map[int]string{
 	216: "test/e2e/sse_test.go TestOfficialClientStartsWithThreeRequests",
 	217: "test/e2e/cache_test.go TestCacheCollapses",
 	219: "test/e2e/collection_test.go TestTanStackDB",
-	220: "test/e2e/storm_test.go TestRotationStorm",
+	220: "test/e2e/gosubset_test.go TestRefetchStorm",
 }
 
 // notYet says why items are not tested.

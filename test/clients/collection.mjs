@@ -8,6 +8,7 @@
 //   expect <xid>      begins to wait for it
 //   expected          waits until all that is expected has come
 //   never <xid>       waits in vain for it, for a second
+//   top <n>           (on-demand) shows the n rows with the largest n
 //   load <n>          (on-demand) shows the rows whose column n is at least that
 //   ask <n>           begins with that
 //   asked             waits until it is done
@@ -64,11 +65,12 @@ let shown = items
 let held, open, asked
 const expected = []
 const text = (v) => (v === null || v === undefined ? null : String(v))
-const load = async (n) => {
-  shown = createLiveQueryCollection((q) => q.from({ items }).where((r) => gte(r.items.n, Number(n))))
+const show = async (query) => {
+  shown = createLiveQueryCollection(query)
   shown.subscribeChanges(() => {}) // else it is dropped after a while
   await shown.preload()
 }
+const load = (n) => show((q) => q.from({ items }).where((r) => gte(r.items.n, Number(n))))
 const answer = {
   start: () => items.startSyncImmediate(),
   rows: () => ({ dump: [...shown.values()].map((r) => ({ id: text(r.id), n: text(r.n) })) }),
@@ -86,6 +88,7 @@ const answer = {
       () => ({ error: `it has transaction ${xid}` }),
       () => ({})
     ),
+  top: (n) => show((q) => q.from({ items }).orderBy((r) => r.items.n, 'desc').limit(Number(n))),
   load,
   ask: (n) => void (asked = load(n)),
   asked: () => asked,

@@ -124,6 +124,7 @@ func testBrowserClients(t *testing.T, b *chromium.Browser, site string) {
 	type options = map[string]any
 	clients := []*browserClient{
 		startIn(shapes, "Shape, polling", "shape", shape, options{}),
+		startIn(shapes, "Shape, polling the same", "shape", shape, options{}),
 		startIn(shapes, "Shape, events", "shape", shape, options{"sse": true}),
 		startIn(hooks, "useShape, polling", "react", shape, options{}),
 		startIn(hooks, "useShape, events", "react", shape, options{"sse": true}),

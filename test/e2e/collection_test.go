@@ -159,6 +159,13 @@ func TestTanStackDB(t *testing.T) {
 			c.equals(db, "a crash", where)
 			db.Exec("TRUNCATE pairs; INSERT INTO pairs SELECT i, i FROM generate_series(290, 310) i")
 			c.equals(db, "a rotation", where)
+			if mode == "on-demand" {
+				c.ask("top 5")
+				c.equals(db, "a limit", " ORDER BY n DESC LIMIT 5")
+				db.Exec("DELETE FROM pairs WHERE id = 310") // the sixth takes its place
+				c.equals(db, "the next behind a limit", " ORDER BY n DESC LIMIT 5")
+				db.Exec("INSERT INTO pairs VALUES (310, 310)")
+			}
 			// A query that counts needs every row, on demand too.
 			eventually(t, 60*time.Second, "the count", func() error {
 				if n := c.ask("count").Count; n != 21 {

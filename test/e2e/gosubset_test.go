@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"maps"
+	"os"
+	"strings"
 	"testing"
 	"time"
 
@@ -57,10 +59,11 @@ func TestGoClientSubsets(t *testing.T) {
 	equal("the subsets after a rotation")
 }
 
-// A hundred clients whose log ends at one moment (220) find the same new one.
+// A hundred clients whose log ends at one moment find the same new one, and
+// Postgres is asked for its rows once (check-list 220).
 func TestRefetchStorm(t *testing.T) {
 	t.Parallel()
-	db := pgtest.New(t)
+	db := pgtest.NewServer(t, pgtest.Options{Settings: map[string]string{"wal_level": "logical", "log_statement": "all"}})
 	db.Exec("CREATE TABLE pairs (id int PRIMARY KEY, n int NOT NULL); INSERT INTO pairs SELECT i, i FROM generate_series(1, 50) i")
 	s := newService(t, db.URL)
 	shapes := make([]*client.Shape, 100)
@@ -70,8 +73,8 @@ func TestRefetchStorm(t *testing.T) {
 	same := func(what string) string {
 		t.Helper()
 		handle := ""
+		want := pairs(db, "")
 		eventually(t, 60*time.Second, what, func() error {
-			want := pairs(db, "")
 			handle = shapes[0].Position().Handle
 			for i, shape := range shapes {
 				if got := goPairs(shape); !maps.Equal(got, want) || shape.Position().Handle != handle {
@@ -83,8 +86,30 @@ func TestRefetchStorm(t *testing.T) {
 		return handle
 	}
 	before := same("the first sync")
+	if n := snapshots(t, db); n != 1 {
+		t.Errorf("the first rows were read %d times", n)
+	}
 	db.Exec("TRUNCATE pairs; INSERT INTO pairs SELECT i, -i FROM generate_series(1, 40) i")
 	if after := same("the rotation"); after == before {
 		t.Errorf("the handle is still %s", after)
 	}
+	if n := snapshots(t, db); n != 2 {
+		t.Errorf("the first rows were read %d times, want once for each of two logs", n)
+	}
+}
+
+// snapshots counts the statements in the server's log that read pairs as
+// Spillway does.
+func snapshots(t *testing.T, db *pgtest.DB) (n int) {
+	t.Helper()
+	log, err := os.ReadFile(db.Server.LogPath())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for line := range strings.Lines(string(log)) {
+		if strings.Contains(line, ` FROM "public"."pairs"`) {
+			n++
+		}
+	}
+	return n
 }

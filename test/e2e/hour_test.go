@@ -14,7 +14,7 @@ import (
 // Check-list 213, an hour of random writes, in numbers of requests: while nothing
 // happens an hour takes 180 long polls of 20 s, or 60 streams of events of 60 s.
 // Here a poll is held for 50 ms and a stream for 1.1 s (the client takes shorter
-// ones for a proxy that buffers); 180 polls and 12 streams are waited for.
+// ones for a proxy that buffers); 180 polls and 6 streams are waited for.
 func TestOfficialClientForAnHour(t *testing.T) {
 	t.Parallel()
 	db := pgtest.New(t)
@@ -33,7 +33,7 @@ func TestOfficialClientForAnHour(t *testing.T) {
 	defer cancel()
 	var writing sync.WaitGroup
 	writing.Go(func() { writer(ctx, t, db, 213, math.MaxInt, 1200) })
-	for name, requests := range map[string]int{"polling": 180, "events": 12} {
+	for name, requests := range map[string]int{"polling": 180, "events": 6} {
 		first := clients[name].counts().Requests
 		eventually(t, 120*time.Second, name+": an hour's requests", func() error {
 			if n := clients[name].counts().Requests - first; n < requests {
