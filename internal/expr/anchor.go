@@ -64,6 +64,10 @@ var never = []Term{}
 // termsOf finds the terms of a node; nil: nothing is known.
 func termsOf(n node) []Term {
 	switch n := n.(type) {
+	case *constant:
+		if n.value.null || n.value.n == 0 {
+			return never
+		}
 	case *column:
 		if n.kind == kindBool {
 			return isTerm(n, &constant{t: boolType, value: boolValue(true)})

@@ -33,6 +33,12 @@ func makeComputations() map[string][]*operator {
 
 // compute chooses the computation for two checked operands and casts them.
 func (c *checker) compute(at ast, name string, l, r node) (node, error) {
+	if name == "||" {
+		var err error
+		if l, r, err = c.asTexts(at, l, r); err != nil {
+			return nil, err
+		}
+	}
 	op := selectOperator(computations[name], l.typeOf(), r.typeOf())
 	if op == nil || op.ambiguous(l, r) {
 		return nil, c.noOperator(at, l, r)
@@ -50,6 +56,22 @@ func (c *checker) compute(at ast, name string, l, r node) (node, error) {
 		apply: func(args []value) (value, error) { return op.apply(args[0], args[1]) },
 		sql:   func(p printer, args []node) { p.infix(args[0], name, args[1]) },
 	})
+}
+
+// asTexts: || of a text and something else casts that to text (textanycat and
+// anytextcat of pg_operator, which take anynonarray).
+func (c *checker) asTexts(at ast, l, r node) (node, node, error) {
+	for _, pair := range []struct{ text, other *node }{{&l, &r}, {&r, &l}} {
+		switch t, u := (*pair.text).typeOf(), (*pair.other).typeOf(); {
+		case t.kind != kindUnknown && t.kind.info().category != 'S':
+		case u.kind == kindUnknown || u.kind == kindOther || u.kind.info().category == 'S':
+		default:
+			n, err := c.castTo(at, *pair.other, typ{kind: kindText})
+			*pair.other = n
+			return l, r, err
+		}
+	}
+	return l, r, nil
 }
 
 // ambiguous: where Postgres cannot choose, as it has more types than we. Beside a

@@ -128,15 +128,7 @@ func numericQuotient(a, b value) (value, error) {
 	scale := quotientScale(a.b, b.b, p.scale, q.scale)
 	top := new(big.Int).Mul(p.coef, pow10(scale+q.scale))
 	bottom := new(big.Int).Mul(q.coef, pow10(p.scale))
-	negative := top.Sign()*bottom.Sign() < 0
-	top.Abs(top)
-	bottom.Abs(bottom)
-	top.Add(top.Lsh(top, 1), bottom)
-	n := top.Quo(top, bottom.Lsh(bottom, 1))
-	if negative {
-		n.Neg(n)
-	}
-	return scaled{n, scale}.value()
+	return scaled{roundedQuotient(top, bottom), scale}.value()
 }
 
 // quotientScale is select_div_scale: at least 16 significant digits, counted in

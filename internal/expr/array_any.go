@@ -104,7 +104,7 @@ func (c *checker) asList(at ast, n *quantified) (node, error) {
 	}
 	elems := k.value.array.elems
 	if len(elems) == 0 {
-		return &constant{t: boolType, value: boolValue(n.all), at: k.at}, nil
+		return boolConstant(n.all), nil
 	}
 	list := make([]node, len(elems))
 	for i, v := range elems {
@@ -116,7 +116,7 @@ func (c *checker) asList(at ast, n *quantified) (node, error) {
 	}
 	in := joined(true, arms)
 	if n.all {
-		return &negation{in}, nil
+		return c.folded(at, &negation{in})
 	}
 	return in, nil
 }

@@ -67,25 +67,12 @@ func (c *checker) elementType(a *astArray, elems []node, nested bool, want *typ)
 		element, ok = commonType(elems)
 	}
 	if !ok {
-		return typ{}, c.unmatched(a, elems)
+		return typ{}, c.unmatched(a, "ARRAY", elems)
 	}
 	if element.kind >= kindEnum {
 		return typ{}, c.fail(a, "arrays of "+element.String()+" are not supported")
 	}
 	return element, nil
-}
-
-func (c *checker) unmatched(a *astArray, elems []node) error {
-	first := elems[0].typeOf()
-	for _, n := range elems[1:] {
-		if t := n.typeOf(); t.kind != kindUnknown && !t.same(first) {
-			if first.kind != kindUnknown {
-				return c.fail(a, "ARRAY types "+first.String()+" and "+t.String()+" cannot be matched")
-			}
-			first = t
-		}
-	}
-	return c.fail(a, "ARRAY types cannot be matched")
 }
 
 // commonElement is the element type that arrays and single elements have in
@@ -120,12 +107,12 @@ func commonElement(arrays, elems []node) (typ, bool) {
 // convertArray casts the elements where no cast was written.
 func (c *checker) convertArray(n node, to typ, at ast) (node, error) {
 	row := castIndex[[2]kind{n.typeOf().elem, to.elem}]
-	return c.eachElement(n, row, to, at)
+	return c.eachElement(n, row.apply, to, to.String(), at)
 }
 
-func (c *checker) eachElement(n node, row *castRow, to typ, at ast) (node, error) {
-	apply := row.apply
-	return c.computed(at, &applied{t: to, args: []node{n}, sql: sqlCast(to), apply: func(v []value) (value, error) {
+// eachElement converts the elements; apply is nil if they stay as they are.
+func (c *checker) eachElement(n node, apply func(v value) (value, error), to typ, name string, at ast) (node, error) {
+	return c.computed(at, &applied{t: to, args: []node{n}, sql: sqlCast(name), apply: func(v []value) (value, error) {
 		if apply == nil {
 			return v[0], nil
 		}
@@ -155,13 +142,13 @@ func (c *checker) arrayCast(at ast, n node, to typ) (node, error) {
 		if !ok {
 			return nil, refused
 		}
-		return c.eachElement(n, row, to, at)
+		return c.eachElement(n, row.apply, to, to.String(), at)
 	case from.kind == kindArray && to.kind.info().category == 'S':
-		return c.computed(at, &applied{t: to, args: []node{n}, sql: sqlCast(to), apply: func(v []value) (value, error) {
+		return c.computed(at, &applied{t: to, args: []node{n}, sql: sqlCast(to.String()), apply: func(v []value) (value, error) {
 			return to.kind.info().parse(from.output(v[0]))
 		}})
 	case from.kind.info().category == 'S':
-		return c.computed(at, &applied{t: to, args: []node{n}, sql: sqlCast(to), apply: func(v []value) (value, error) {
+		return c.computed(at, &applied{t: to, args: []node{n}, sql: sqlCast(to.String()), apply: func(v []value) (value, error) {
 			return readConstant(to, v[0].b)
 		}})
 	}
@@ -207,7 +194,8 @@ func (c *checker) subscript(a *astSubscript) (node, error) {
 	if !slice {
 		result = t.element()
 	}
-	return c.computed(a, &applied{t: result, args: args, apply: cut.apply, sql: cut.sql})
+	// Lax: with a bound that is NULL, Postgres evaluates the array all the same.
+	return c.computed(a, &applied{t: result, args: args, lax: true, apply: cut.apply, sql: cut.sql})
 }
 
 // subscriptBound casts a subscript to int4 as an assignment would.

@@ -163,6 +163,9 @@ type cutting struct {
 }
 
 func (c cutting) apply(v []value) (value, error) {
+	if slices.ContainsFunc(v, func(x value) bool { return x.null }) {
+		return value{null: true}, nil
+	}
 	a := v[0].array
 	if !c.slice {
 		return c.element(a, v), nil

@@ -13,12 +13,12 @@ type applied struct {
 	t    typ
 	args []node
 	// lax: apply takes NULLs too. Else a NULL operand gives NULL.
-	lax bool
-	// first: the value is that of the first operand that is not NULL, and those
-	// behind it are not evaluated. apply is not used.
-	first bool
+	lax   bool
 	apply func(args []value) (value, error)
-	sql   func(p printer, args []node)
+	// compile, if it is there, is used instead of apply: not all operands are
+	// evaluated.
+	compile func(args []valueFn) valueFn
+	sql     func(p printer, args []node)
 }
 
 func (n *applied) typeOf() typ      { return n.t }
@@ -29,8 +29,8 @@ func compileApplied(n *applied) valueFn {
 	for i, a := range n.args {
 		args[i] = compileValue(a)
 	}
-	if n.first {
-		return firstOf(args)
+	if n.compile != nil {
+		return n.compile(args)
 	}
 	apply, lax, name := n.apply, n.lax, n.t.String()
 	return func(row wal.Tuple) (value, error) {
@@ -59,22 +59,9 @@ func compileApplied(n *applied) valueFn {
 // Postgres's planner sees it too, and does not evaluate them.
 func (c *checker) computed(at ast, n *applied) (node, error) {
 	if !n.lax && slices.ContainsFunc(n.args, isNull) {
-		return &constant{t: n.t, value: value{null: true}, at: position(at.at())}, nil
+		return null(at, n.t), nil
 	}
-	for _, a := range n.args {
-		if _, ok := a.(*constant); !ok {
-			return n, nil
-		}
-	}
-	v, err := compileApplied(n)(nil)
-	if err != nil {
-		return nil, c.fail(at, "Failed to apply function to constant arguments")
-	}
-	c.nodes += len(v.b) / 64
-	if v.array != nil {
-		c.nodes += len(v.array.elems)
-	}
-	return &constant{t: n.t, value: v, at: position(at.at())}, nil
+	return c.folded(at, n)
 }
 
 func loadArray(element typ) func(text []byte) (value, error) {
@@ -103,9 +90,9 @@ func (p printer) list(args []node) {
 }
 
 // sqlCast prints a cast.
-func sqlCast(to typ) func(p printer, args []node) {
+func sqlCast(to string) func(p printer, args []node) {
 	return func(p printer, args []node) {
 		p.node(args[0])
-		p.WriteString("::" + to.String())
+		p.WriteString("::" + to)
 	}
 }

@@ -91,9 +91,18 @@ type (
 		arg ast
 		to  typeName
 	}
-	astCoalesce struct {
+	// astSpecial is COALESCE, GREATEST, LEAST or NULLIF.
+	astSpecial struct {
 		position
+		name string
 		args []ast
+	}
+	// astCase is CASE [arg] WHEN … THEN … ELSE otherwise END.
+	astCase struct {
+		position
+		arg       ast // nil: the conditions are bools
+		whens     []when
+		otherwise ast
 	}
 	astCall struct {
 		position
@@ -131,6 +140,8 @@ type subscript struct {
 	slice     bool
 }
 
+type when struct{ condition, result ast }
+
 // typeName is a type as written after :: or in CAST.
 type typeName struct {
 	position
@@ -139,4 +150,6 @@ type typeName struct {
 	array bool
 	// span is what an interval's type leaves of its value.
 	span intervalMod
+	// mods are the numbers in parentheses.
+	mods []string
 }

@@ -83,6 +83,37 @@ func (c *checker) expr(a ast) (node, error) {
 	if c.nodes > c.limit {
 		return nil, c.fail(a, "expression is too complex")
 	}
+	n, err := c.node(a)
+	if err != nil {
+		return nil, err
+	}
+	return c.folded(a, n)
+}
+
+// folded is the constant that n comes to if all operands are constant.
+func (c *checker) folded(at ast, n node) (node, error) {
+	operands := n.operands()
+	for _, o := range operands {
+		if _, ok := o.(*constant); !ok {
+			return n, nil
+		}
+	}
+	if len(operands) == 0 {
+		return n, nil
+	}
+	v, err := compileValue(n)(nil)
+	if err != nil {
+		return nil, c.fail(at, "Failed to apply function to constant arguments")
+	}
+	c.nodes += len(v.b) / 64
+	if v.array != nil {
+		c.nodes += len(v.array.elems)
+	}
+	return &constant{t: n.typeOf(), value: v, at: position(at.at())}, nil
+}
+
+// node is expr without its limits.
+func (c *checker) node(a ast) (node, error) {
 	switch a := a.(type) {
 	case *astColumn:
 		return c.column(a)
@@ -98,9 +129,11 @@ func (c *checker) expr(a ast) (node, error) {
 	case *astParam:
 		return c.param(a)
 	case *astCall:
-		return c.arrayCall(a)
-	case *astCoalesce:
-		return c.coalesce(a)
+		return c.call(a)
+	case *astSpecial:
+		return c.special(a)
+	case *astCase:
+		return c.choose(a)
 	case *astUnary:
 		return c.unary(a)
 	case *astBinary:
@@ -187,19 +220,33 @@ func (c *checker) binary(at ast, name string, left, right ast) (node, error) {
 	if lr, rr := asRow(left), asRow(right); lr != nil || rr != nil {
 		return c.rowComparison(at, name, lr, rr)
 	}
-	l, err := c.expr(left)
+	args, err := c.exprs([]ast{left, right})
 	if err != nil {
 		return nil, err
 	}
-	r, err := c.expr(right)
-	if err != nil {
-		return nil, err
-	}
-	return c.apply(at, name, l, r)
+	return c.apply(at, name, args[0], args[1])
 }
 
-// apply chooses the operator for two checked operands and casts them.
+// apply makes the operation on two checked operands. All operators are strict:
+// with a NULL that is there for all to see, Postgres does not evaluate the other
+// operand either.
 func (c *checker) apply(at ast, name string, l, r node) (node, error) {
+	n, err := c.choice(at, name, l, r)
+	if err != nil {
+		return nil, err
+	}
+	if op, ok := n.(*operation); ok && (isNull(op.l) || isNull(op.r)) {
+		return null(at, boolType), nil
+	}
+	return c.folded(at, n)
+}
+
+func null(at ast, t typ) *constant {
+	return &constant{t: t, value: value{null: true}, at: position(at.at())}
+}
+
+// choice chooses the operator for two checked operands and casts them.
+func (c *checker) choice(at ast, name string, l, r node) (node, error) {
 	if l.typeOf().kind == kindArray || r.typeOf().kind == kindArray {
 		return c.arrayOperator(at, name, l, r)
 	}
@@ -341,6 +388,15 @@ func (c *checker) convert(n node, row *castRow, at ast) (node, error) {
 
 // cast checks a cast that was written.
 func (c *checker) cast(a *astCast) (node, error) {
+	n, err := c.castBase(a)
+	if err == nil && a.to.mods != nil {
+		return c.modified(a, n)
+	}
+	return n, err
+}
+
+// castBase casts to the type without its modifiers.
+func (c *checker) castBase(a *astCast) (node, error) {
 	k, ok := kindNamed(a.to.name)
 	if ar, isArray := a.arg.(*astArray); ok && isArray && a.to.array {
 		return c.arrayConstructor(ar, &typ{kind: k})

@@ -28,21 +28,39 @@ func (c *checker) logic(a *astLogic) (node, error) {
 	return joined(a.or, args), nil
 }
 
-// joined makes AND or OR of nodes, flat.
+// joined makes AND or OR of nodes, flat. A constant decides, or can be left out,
+// but for one NULL.
 func joined(or bool, args []node) node {
-	if len(args) == 1 {
-		return args[0]
-	}
 	n := &logic{or: or}
+	unknown := false
 	for _, arg := range args {
-		if inner, ok := arg.(*logic); ok && inner.or == or {
-			n.args = append(n.args, inner.args...)
-			continue
+		switch arg := arg.(type) {
+		case *logic:
+			if arg.or == or {
+				n.args = append(n.args, arg.args...)
+				continue
+			}
+		case *constant:
+			if !arg.value.null && (arg.value.n != 0) == or {
+				return boolConstant(or)
+			}
+			if !arg.value.null || unknown {
+				continue
+			}
+			unknown = true
 		}
 		n.args = append(n.args, arg)
 	}
+	switch len(n.args) {
+	case 0:
+		return boolConstant(!or)
+	case 1:
+		return n.args[0]
+	}
 	return n
 }
+
+func boolConstant(b bool) *constant { return &constant{t: boolType, value: boolValue(b)} }
 
 // text gives what is left untyped the type text, as Postgres does.
 func (c *checker) text(n node) (node, error) {
@@ -108,7 +126,7 @@ func (c *checker) distinct(a *astDistinct) (node, error) {
 			return &nullTest{arg: arg, not: !a.not, whole: true}, err
 		}
 	}
-	n, err := c.apply(a, "=", l, r)
+	n, err := c.choice(a, "=", l, r)
 	if err != nil {
 		return nil, err
 	}
@@ -181,7 +199,7 @@ func (c *checker) in(a *astIn) (node, error) {
 	}
 	n := joined(true, arms)
 	if a.not {
-		return &negation{n}, nil
+		return c.folded(a, &negation{n})
 	}
 	return n, nil
 }
@@ -216,7 +234,7 @@ func (c *checker) inConstants(a ast, arg node, fixed []node) ([]node, error) {
 		if err != nil {
 			return nil, err
 		}
-		if n, err = c.apply(a, "=", arg, n); err != nil {
+		if n, err = c.choice(a, "=", arg, n); err != nil {
 			return nil, err
 		}
 		pairs[i] = n.(*operation)
@@ -229,7 +247,14 @@ func (c *checker) inConstants(a ast, arg node, fixed []node) ([]node, error) {
 		// nothing else, as the operator widens them in the same way.
 		return c.inConstants(a, left, fixed)
 	}
-	return inArms(pairs), nil
+	arms := inArms(pairs)
+	for i, n := range arms {
+		var err error
+		if arms[i], err = c.folded(a, n); err != nil {
+			return nil, err
+		}
+	}
+	return arms, nil
 }
 
 // inArms makes one list of the comparisons with constants, and puts those with
@@ -248,6 +273,9 @@ func inArms(pairs []*operation) []node {
 	case 0:
 		return others
 	case 1:
+		if in.list[0].value.null {
+			return append([]node{null(in.list[0].at, boolType)}, others...)
+		}
 		return append([]node{&operation{in.op, in.arg, in.list[0]}}, others...)
 	}
 	return append([]node{in}, others...)

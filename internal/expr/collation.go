@@ -17,7 +17,7 @@ type collation struct {
 func collationOf(n node) collation {
 	switch n := n.(type) {
 	case *column:
-		if n.kind.info().collates || n.typeOf().elem.info().collates {
+		if n.typeOf().collates() {
 			return collation{true, n.col.Bytewise, n.col.Deterministic, n.col.Case, n.col.Name}
 		}
 	case *constant:
@@ -29,7 +29,9 @@ func collationOf(n node) collation {
 	case *applied:
 		col := collation{deterministic: true}
 		for _, arg := range n.args {
-			col = merge(col, collationOf(arg))
+			if arg.typeOf().collates() {
+				col = merge(col, collationOf(arg))
+			}
 		}
 		return col
 	}
@@ -76,10 +78,14 @@ func (c *checker) checkCollation(at ast, n *operation) error {
 			return c.fail(at, err.Error())
 		}
 	}
-	if n.op.need == needNothing {
+	return c.checkNeed(at, n.op.need, merge(collationOf(n.l), collationOf(n.r)))
+}
+
+// checkNeed refuses a collation that does not give what is needed.
+func (c *checker) checkNeed(at ast, need need, col collation) error {
+	if need == needNothing {
 		return nil
 	}
-	col := merge(collationOf(n.l), collationOf(n.r))
 	of := "the database's collation"
 	if col.column != "" {
 		of = `the collation of "` + col.column + `"`
@@ -87,7 +93,7 @@ func (c *checker) checkCollation(at ast, n *operation) error {
 	switch {
 	case !col.deterministic:
 		return c.fail(at, "text cannot be compared here, as "+of+" is not deterministic")
-	case n.op.need == needBytewise && !col.bytewise:
+	case need == needBytewise && !col.bytewise:
 		return c.fail(at, "the order of text cannot be decided here, as "+of+
 			" does not compare bytes (C, POSIX and C.UTF-8 do)")
 	}

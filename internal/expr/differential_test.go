@@ -155,7 +155,7 @@ func quote(s string) string {
 
 // tally counts what the differential test did.
 type tally struct {
-	accepted, refused, pairs, failing, cautious int
+	accepted, refused, pairs, failing int
 }
 
 // TestDifferential evaluates random clauses on random rows here and in Postgres.
@@ -187,13 +187,10 @@ func TestDifferential(t *testing.T) {
 		checkCanonical(t, yes, o.cols)
 		o.checkTerms(yes)
 	}
-	t.Logf("%d clauses accepted, %d refused; %d pairs compared; Postgres failed on %d, only we on %d",
-		sum.accepted, sum.refused, sum.pairs, sum.failing, sum.cautious)
+	t.Logf("%d clauses accepted, %d refused; %d pairs compared; Postgres failed on %d",
+		sum.accepted, sum.refused, sum.pairs, sum.failing)
 	if *rounds >= 900 && sum.pairs < 20000 {
 		t.Errorf("only %d pairs were compared", sum.pairs)
-	}
-	if sum.cautious*100 > sum.pairs {
-		t.Errorf("%d of %d evaluations failed that Postgres can do", sum.cautious, sum.pairs)
 	}
 }
 
@@ -244,8 +241,7 @@ func (o *oracle) compareRow(text string, yes, no *expr.Expr, row, want wal.Tuple
 	n, err2 := no.Match(row)
 	switch {
 	case err != nil || err2 != nil:
-		sum.cautious++
-		return
+		got = "an error"
 	case y:
 		got = "t"
 	case n:

@@ -1,14 +1,11 @@
 package expr_test
 
 import (
-	"errors"
 	"fmt"
 	"math/rand/v2"
 	"slices"
 	"strings"
 	"testing"
-
-	"github.com/spillway-sync/spillway/internal/expr"
 )
 
 // timeKinds are the types of the expressions below.
@@ -111,55 +108,8 @@ func timeColumns(kind string) []string {
 func TestDifferentialTime(t *testing.T) {
 	g := &generator{rand.New(rand.NewPCG(*seed, 13))}
 	o := newOracle(t)
-	o.exec(tryRow)
 	o.fill(g, 50)
-	pairs, failing, refused := 0, 0, 0
-	bad := 0
-	for range *rounds {
-		text := g.timeTerm(g.of(timeKinds...), 1+g.IntN(3))
-		eval, err := expr.Value(text, o.cols)
-		var refusal *expr.Error
-		if errors.As(err, &refusal) {
-			refused++
-			o.checkComputedRefusal(text, refusal)
-			continue
-		}
-		rows, err := o.query(fmt.Sprintf("select try_row(%s, i) from generate_series(0, %d) i order by i", quote(text), len(o.rows)-1))
-		if err != nil {
-			t.Fatal(err)
-		}
-		for i, row := range o.rows {
-			pairs++
-			got := "error"
-			if b, err := eval(row); err == nil {
-				got = "ok " + string(b)
-				if b == nil {
-					got = "ok NULL"
-				}
-			} else {
-				failing++
-				if strings.Contains(err.Error(), "versions of Postgres differ") {
-					continue
-				}
-			}
-			want := string(rows[i][0])
-			if code, failed := strings.CutPrefix(want, "error "); failed && !strings.HasPrefix(code, "42") {
-				want = "error"
-			}
-			if got != want {
-				t.Errorf("%s on row %d: here %q, Postgres %q", text, i, got, want)
-				bad++
-				break
-			}
-		}
-		if bad > 40 {
-			break
-		}
-	}
-	t.Logf("%d pairs, %d of them errors in both; %d expressions refused", pairs, failing, refused)
-	if *rounds >= 900 && pairs < 20000 {
-		t.Errorf("only %d pairs were compared", pairs)
-	}
+	o.computes(20000, func() string { return g.timeTerm(g.of(timeKinds...), 1+g.IntN(3)) })
 }
 
 // interval is a text that interval_in takes: each of its forms, and edge values.

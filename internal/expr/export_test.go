@@ -50,20 +50,20 @@ func ComputationNames() []string {
 }
 
 // Value compiles an expression of any type. The function it returns gives the
-// output text for a row, nil for NULL.
-func Value(text string, cols []Column) (func(wal.Tuple) ([]byte, error), error) {
+// output text for a row, nil for NULL; sql is the canonical text.
+func Value(text string, cols []Column) (eval func(wal.Tuple) ([]byte, error), sql string, err error) {
 	tree, err := parse(text)
 	if err != nil {
-		return nil, err
+		return nil, "", err
 	}
 	c := newChecker(text, nil, cols)
-	c.limit = maxNodes
+	c.limit = 4 * maxNodes
 	n, err := c.expr(tree)
 	if err == nil {
 		n, err = c.text(n)
 	}
 	if err != nil {
-		return nil, err
+		return nil, "", err
 	}
 	f := compileValue(n)
 	return func(row wal.Tuple) ([]byte, error) {
@@ -71,8 +71,8 @@ func Value(text string, cols []Column) (func(wal.Tuple) ([]byte, error), error) 
 		if err != nil || v.null {
 			return nil, err
 		}
-		return outputText(n.typeOf().kind, v), nil
-	}, nil
+		return n.typeOf().output(v), nil
+	}, printSQL(n), nil
 }
 
 // Language writes the tables of types, casts and operators in readable form.

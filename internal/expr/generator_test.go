@@ -214,6 +214,12 @@ func (g *generator) atom() string {
 		if g.chance(5) {
 			pattern = g.columnOf("string")
 		}
+		switch g.IntN(5) {
+		case 0:
+			return g.of("like", "notlike", "not like") + "(" + g.columnOf("string") + ", " + pattern + ")"
+		case 1:
+			return g.columnOf("string") + g.of(" like ", " not like ", " ilike ") + pattern + " escape " + g.of("'!'", "''", `'\'`, "'ab'", "'a'", "NULL", "'日'")
+		}
 		return g.columnOf("string") + g.of(" like ", " not like ", " ilike ", " not ilike ", " ~~ ") + pattern
 	case 7:
 		return g.columnOf("other") + g.of(" is null", " is not null", " is distinct from null", " is not distinct from null")

@@ -110,15 +110,18 @@ func isASCII(b []byte) bool {
 // blocks where no later version of Unicode can give it one.
 func caseless(r rune) bool {
 	return unicode.In(r, unicode.Han, unicode.Hiragana, unicode.Katakana, unicode.Hangul, unicode.Thai, unicode.Arabic,
-		unicode.Hebrew, unicode.Devanagari) || r >= 0x1F300 && r <= 0x1FAFF
+		unicode.Hebrew, unicode.Devanagari) || r >= 0x2000 && r <= 0x20CF || r >= 0x2190 && r <= 0x2426 ||
+		r >= 0x2500 && r <= 0x27BF || r >= 0x3000 && r <= 0x303F || r >= 0x1F300 && r <= 0x1FAFF ||
+		r >= 0x80 && r <= 0xBF && r != 'ª' && r != 'µ' && r != 'º' || r == '×' || r == '÷'
 }
 
-// settledLetter: Latin-1, Latin Extended-A, Greek and Cyrillic letters on whose
+// settledLetter: Latin-1, Latin Extended-A, Vietnamese, Greek and Cyrillic letters on whose
 // lower case all libraries agree.
 func settledLetter(r rune) bool {
 	switch r {
 	case 'İ', 'ı', 'ŉ', 'ſ', 'Σ', 'σ', 'ς':
 		return false
 	}
-	return r >= 0xC0 && r <= 0x17F || r >= 0x391 && r <= 0x3C9 || r >= 0x400 && r <= 0x45F
+	return r >= 0xC0 && r <= 0x17F || r >= 0x391 && r <= 0x3C9 || r >= 0x400 && r <= 0x45F || r >= 0x1EA0 && r <= 0x1EF9 ||
+		r == 'Ơ' || r == 'ơ' || r == 'Ư' || r == 'ư'
 }

@@ -143,6 +143,9 @@ func (t typ) String() string {
 	return t.kind.info().name
 }
 
+// collates: comparisons depend on a collation.
+func (t typ) collates() bool { return t.kind.info().collates || t.elem.info().collates }
+
 // same reports whether both are one type.
 func (t typ) same(u typ) bool {
 	return t.kind == u.kind && t.elem == u.elem && (t.decl == nil || u.decl == nil || t.decl.OID == u.decl.OID)

@@ -167,17 +167,26 @@ func enumOf(o *operation) *Type {
 }
 
 func enumOrder(t *Type, rel relation) func(a, b value) (value, error) {
+	compare := enumCompare(t)
+	return func(a, b value) (value, error) {
+		n, err := compare(a, b)
+		return boolValue(rel.holds(n)), err
+	}
+}
+
+// enumCompare is the order of an enum's labels.
+func enumCompare(t *Type) func(a, b value) (int, error) {
 	order := make(map[string]int64, len(t.Enum))
 	for i, label := range t.Enum {
 		order[label] = int64(i)
 	}
-	return func(a, b value) (value, error) {
+	return func(a, b value) (int, error) {
 		i, ok := order[string(a.b)]
 		j, ok2 := order[string(b.b)]
 		if !ok || !ok2 {
-			return value{}, errUnknownLabel
+			return 0, errUnknownLabel
 		}
-		return boolValue(rel.holds(compareInt(value{n: i}, value{n: j}))), nil
+		return compareInt(value{n: i}, value{n: j}), nil
 	}
 }
 

@@ -52,9 +52,10 @@ func (p *parser) literalType() (typeName, bool) {
 		return typeName{}, false
 	}
 	name := p.keywordType()
-	// A parenthesis may be a type modifier (numeric(3) '1') or a function call
-	// that takes its name from a type; either is refused by what comes next.
-	if name.name == "" || p.peek().kind != tokString {
+	if p.peek().is("(") && takesMods(name.name) {
+		name = p.typeMods(name)
+	}
+	if p.err == nil && (name.name == "" || p.peek().kind != tokString) {
 		p.i = from
 		return typeName{}, false
 	}
@@ -91,20 +92,39 @@ func (p *parser) keywordType() typeName {
 		if p.peek().is("(") {
 			p.secondDigits(&name.span)
 		}
+	case "float":
+		name.name = p.floatType()
 	case "time", "timestamp":
 		name.name = p.timeZone(name.name)
 	}
 	return name
 }
 
-// character reads [VARYING]. Without it, and without a length, the type is
-// char(1), which has a modifier.
+// character reads [VARYING].
 func (p *parser) character(name string) string {
 	if t := p.peek(); t.kind == tokIdent && t.text == "varying" {
 		p.advance()
 		return "varchar"
 	}
-	return name + "(1)"
+	return name
+}
+
+// floatType reads [(n)], a number of bits.
+func (p *parser) floatType() string {
+	if !p.peek().is("(") {
+		return "float8"
+	}
+	var bits typeName
+	if bits = p.typeMods(bits); p.err != nil {
+		return ""
+	}
+	switch n, ok := atoi([]byte(bits.mods[0])); {
+	case len(bits.mods) > 1 || !ok || n < 1 || n > 53:
+		p.refuse(p.tokens[p.i-1].pos, "the precision of float must be a number from 1 to 53")
+	case n < 25:
+		return "float4"
+	}
+	return "float8"
 }
 
 // timeZone reads [WITH|WITHOUT TIME ZONE].
@@ -128,6 +148,7 @@ func (p *parser) typeName() typeName {
 		return typeName{}
 	}
 	name := typeName{position: position(t.pos)}
+	one := false // char without a length is char(1)
 	_, known := keywordTypes[t.text]
 	switch {
 	case t.kind == tokKeyword && (known || t.text == "double" && p.peekAt(1).word("precision")):
@@ -138,26 +159,52 @@ func (p *parser) typeName() typeName {
 		if name.name == "interval" && name.span.none() {
 			name.span = p.intervalFields()
 		}
+		one = name.name == "bpchar" && !p.peek().is("(")
 	case t.kind == tokIdent, t.kind == tokKeyword && (t.class == unreserved || t.class == typeFuncName):
 		name.name = p.qualifiedType(name.position, p.parts())
 	default:
 		p.unexpected()
 	}
+	if one {
+		name.mods = []string{"1"}
+	}
 	return p.typeSuffix(name)
 }
 
 // typeSuffix reads array brackets, whose number and sizes mean nothing to
-// Postgres, and refuses modifiers.
+// Postgres, and modifiers.
 func (p *parser) typeSuffix(name typeName) typeName {
+	if p.peek().is("(") {
+		if !takesMods(name.name) {
+			p.refuse(int(name.position), "type modifiers are not supported")
+		}
+		name = p.typeMods(name)
+	}
 	t := p.peek()
 	switch {
 	case p.err != nil:
-	case t.is("("), strings.HasSuffix(name.name, "(1)"):
-		p.refuse(int(name.position), "type modifiers are not supported")
 	case t.is("["), t.word("array"):
 		name.array = true
 		p.brackets()
 	}
+	return name
+}
+
+func takesMods(name string) bool { return name == "varchar" || name == "bpchar" || name == "numeric" }
+
+// typeMods reads numbers in parentheses.
+func (p *parser) typeMods(name typeName) typeName {
+	p.expect("(")
+	for p.err == nil {
+		if p.peek().kind != tokInt {
+			p.unexpected()
+		}
+		name.mods = append(name.mods, p.advance().text)
+		if !p.accept(",") {
+			break
+		}
+	}
+	p.expect(")")
 	return name
 }
 

@@ -1,5 +1,7 @@
 package expr
 
+import "strings"
+
 // is reads what follows IS.
 func (p *parser) is(left ast, pos position, bound bool) ast {
 	not := p.acceptWord("not")
@@ -54,8 +56,8 @@ func (p *parser) pattern(left ast, pos position, word string, not bool) ast {
 		return any
 	}
 	right := p.expr(precPattern+1, false)
-	if p.err == nil && p.peek().word("escape") {
-		p.refuse(int(pos), "unknown or unsupported function like_escape/2")
+	if p.acceptWord("escape") {
+		right = &astCall{pos, "like_escape", []ast{right, p.expr(precPattern+1, false)}}
 	}
 	p.notAgain(precPattern, precPattern, false)
 	return &astBinary{pos, op, left, right}
@@ -158,13 +160,11 @@ func (p *parser) wordPrimary(t token) ast {
 		return &astNull{pos}
 	case "cast":
 		return p.cast(pos)
-	case "coalesce":
+	case "case":
+		return p.caseOf(pos)
+	case "coalesce", "greatest", "least", "nullif":
 		if p.peekAt(1).is("(") {
-			p.advance()
-			p.advance()
-			args := p.list()
-			p.expect(")")
-			return &astCoalesce{pos, args}
+			return p.special(pos)
 		}
 	case "array":
 		return p.array(pos)
@@ -191,12 +191,45 @@ func (p *parser) wordPrimary(t token) ast {
 	return p.name()
 }
 
+// special reads COALESCE(…) and its like.
+func (p *parser) special(pos position) ast {
+	s := &astSpecial{position: pos, name: strings.ToUpper(p.advance().text)}
+	p.advance()
+	if s.name == "NULLIF" {
+		s.args = append(s.args, p.expr(0, false))
+		p.expect(",")
+		s.args = append(s.args, p.expr(0, false))
+	} else {
+		s.args = p.list()
+	}
+	p.expect(")")
+	return s
+}
+
+// caseOf reads CASE … END. Without an ELSE it is NULL.
+func (p *parser) caseOf(pos position) ast {
+	p.advance()
+	n := &astCase{position: pos, otherwise: &astNull{pos}}
+	if !p.peek().word("when") {
+		n.arg = p.expr(0, false)
+	}
+	for p.err == nil && (len(n.whens) == 0 || p.peek().word("when")) {
+		p.expectWord("when")
+		condition := p.expr(0, false)
+		p.expectWord("then")
+		n.whens = append(n.whens, when{condition, p.expr(0, false)})
+	}
+	if p.acceptWord("else") {
+		n.otherwise = p.expr(0, false)
+	}
+	p.expectWord("end")
+	return n
+}
+
 // refusedWord gives the reason when a keyword begins a construct that Postgres
 // has and we have not.
 func refusedWord(word string, next token) string {
 	switch word {
-	case "case":
-		return "CaseExpr is not supported in this context"
 	case "current_date", "current_time", "current_timestamp", "localtime", "localtimestamp", "current_role",
 		"current_user", "session_user", "system_user", "user", "current_catalog", "current_schema":
 		return "SQLValueFunction is not supported in this context"
@@ -207,10 +240,6 @@ func refusedWord(word string, next token) string {
 	switch word {
 	case "exists":
 		return "only `value IN (SELECT ...)` sublinks are supported right now"
-	case "greatest", "least":
-		return "MinMaxExpr is not supported in this context"
-	case "nullif":
-		return `expression "=" of :AEXPR_NULLIF is not currently supported`
 	case "grouping":
 		return "GroupingFunc is not supported in this context"
 	case "extract", "overlay", "position", "substring", "treat", "trim", "normalize":

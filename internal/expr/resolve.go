@@ -24,7 +24,8 @@ func selectOperator(rows []*operator, l, r typ) *operator {
 			candidates = append(candidates, op)
 		}
 	}
-	return best(candidates, args)
+	op, _ := best(candidates, args[:])
+	return op
 }
 
 // selectEnum: both sides must be of one enum type, or untyped.
@@ -40,9 +41,12 @@ func selectEnum(rows []*operator, l, r typ) *operator {
 	return nil
 }
 
+// overload is a row of the operator or function table.
+type overload interface{ arg(i int) kind }
+
 // best is func_select_candidate: each step keeps those that do best, until one
-// is left.
-func best(candidates []*operator, args [2]kind) *operator {
+// is left. False: none is, or several.
+func best[R overload](candidates []R, args []kind) (R, bool) {
 	unknowns := 0
 	for _, a := range args {
 		if a == kindUnknown {
@@ -57,24 +61,25 @@ func best(candidates []*operator, args [2]kind) *operator {
 	}
 	if len(candidates) > 1 && unknowns > 0 {
 		candidates = byCategory(candidates, args)
-		if len(candidates) > 1 && unknowns == 1 {
-			candidates = asOther(candidates, args)
+		if len(candidates) > 1 && unknowns < len(args) {
+			candidates = asOthers(candidates, args)
 		}
 	}
 	if len(candidates) != 1 {
-		return nil
+		var none R
+		return none, false
 	}
-	return candidates[0]
+	return candidates[0], true
 }
 
 // keepBest keeps the candidates for which most known arguments fit.
-func keepBest(candidates []*operator, args [2]kind, fits func(a, want kind) bool) []*operator {
-	var kept []*operator
+func keepBest[R overload](candidates []R, args []kind, fits func(a, want kind) bool) []R {
+	var kept []R
 	most := 0
-	for _, op := range candidates {
+	for _, row := range candidates {
 		n := 0
 		for i, a := range args {
-			if a != kindUnknown && fits(a, op.arg(i)) {
+			if a != kindUnknown && fits(a, row.arg(i)) {
 				n++
 			}
 		}
@@ -82,7 +87,7 @@ func keepBest(candidates []*operator, args [2]kind, fits func(a, want kind) bool
 			most, kept = n, kept[:0]
 		}
 		if n == most {
-			kept = append(kept, op)
+			kept = append(kept, row)
 		}
 	}
 	return kept
@@ -97,16 +102,15 @@ func (op *operator) arg(i int) kind {
 
 // byCategory decides what untyped arguments are: strings if any candidate takes
 // a string there, else what all agree on. Without agreement nothing changes.
-func byCategory(candidates []*operator, args [2]kind) []*operator {
-	var slot [2]category
-	var preferred [2]bool
+func byCategory[R overload](candidates []R, args []kind) []R {
+	slot, preferred := make([]category, len(args)), make([]bool, len(args))
 	for i, a := range args {
 		if a != kindUnknown {
 			continue
 		}
 		conflict := false
-		for _, op := range candidates {
-			t := op.arg(i).info()
+		for _, row := range candidates {
+			t := row.arg(i).info()
 			switch {
 			case slot[i] == 0, t.category == 'S' && slot[i] != 'S':
 				slot[i], preferred[i] = t.category, t.preferred
@@ -120,10 +124,10 @@ func byCategory(candidates []*operator, args [2]kind) []*operator {
 			return candidates
 		}
 	}
-	var kept []*operator
-	for _, op := range candidates {
-		if fitsSlots(op, args, slot, preferred) {
-			kept = append(kept, op)
+	var kept []R
+	for _, row := range candidates {
+		if fitsSlots(row, args, slot, preferred) {
+			kept = append(kept, row)
 		}
 	}
 	if len(kept) == 0 {
@@ -132,9 +136,9 @@ func byCategory(candidates []*operator, args [2]kind) []*operator {
 	return kept
 }
 
-func fitsSlots(op *operator, args [2]kind, slot [2]category, preferred [2]bool) bool {
+func fitsSlots[R overload](row R, args []kind, slot []category, preferred []bool) bool {
 	for i, a := range args {
-		t := op.arg(i).info()
+		t := row.arg(i).info()
 		if a == kindUnknown && (t.category != slot[i] || preferred[i] && !t.preferred) {
 			return false
 		}
@@ -142,16 +146,26 @@ func fitsSlots(op *operator, args [2]kind, slot [2]category, preferred [2]bool) 
 	return true
 }
 
-// asOther takes the one untyped argument to be of the other's type.
-func asOther(candidates []*operator, args [2]kind) []*operator {
-	known := args[0]
-	if known == kindUnknown {
-		known = args[1]
+// asOthers takes the untyped arguments to be of the type that all others have.
+func asOthers[R overload](candidates []R, args []kind) []R {
+	known := kindUnknown
+	for _, a := range args {
+		switch {
+		case a == kindUnknown || a == known:
+		case known != kindUnknown:
+			return nil
+		default:
+			known = a
+		}
 	}
-	var kept []*operator
-	for _, op := range candidates {
-		if implicitly(known, op.left) && implicitly(known, op.right) {
-			kept = append(kept, op)
+	var kept []R
+	for _, row := range candidates {
+		fits := true
+		for i := range args {
+			fits = fits && implicitly(known, row.arg(i))
+		}
+		if fits {
+			kept = append(kept, row)
 		}
 	}
 	if len(kept) == 1 {
@@ -160,8 +174,8 @@ func asOther(candidates []*operator, args [2]kind) []*operator {
 	return nil
 }
 
-// commonType is select_common_type, as used for the elements of an IN list.
-// False: there is none.
+// commonType is select_common_type, as used for the elements of an IN list,
+// COALESCE and the like. False: there is none.
 func commonType(nodes []node) (typ, bool) {
 	t := nodes[0].typeOf()
 	for _, n := range nodes[1:] {
@@ -172,7 +186,7 @@ func commonType(nodes []node) (typ, bool) {
 			t = u
 		case t.kind.info().category != u.kind.info().category, t.kind == kindEnum, t.kind == kindOther:
 			return typ{}, false
-		case !t.kind.info().preferred && implicitly(t.kind, u.kind) && !implicitly(u.kind, t.kind):
+		case !t.kind.info().preferred && coercible(t, u) && !coercible(u, t):
 			t = u
 		}
 	}
@@ -180,9 +194,23 @@ func commonType(nodes []node) (typ, bool) {
 		t.kind = kindText
 	}
 	for _, n := range nodes { // verify_common_type
-		if k := n.typeOf().kind; !implicitly(k, t.kind) {
+		if !coercible(n.typeOf(), t) {
 			return typ{}, false
 		}
 	}
 	return t, true
+}
+
+// coercible reports whether from becomes to where no cast is written. Arrays do
+// as their elements do.
+func coercible(from, to typ) bool {
+	switch {
+	case from.kind == kindUnknown || from.same(to):
+		return true
+	case from.kind == kindArray && to.kind == kindArray:
+		return from.elem != kindEnum && implicitly(from.elem, to.elem)
+	case from.kind == kindEnum:
+		return false
+	}
+	return implicitly(from.kind, to.kind)
 }

@@ -40,6 +40,9 @@ func (c *checker) rowComparison(at ast, name string, l, r *astRow) (node, error)
 	if rel == relNone {
 		return nil, c.fail(at, "Could not select an operator overload")
 	}
+	if rel != relEQ && rel != relNE && len(l.fields) > 1 {
+		return c.rowOrder(at, &rowOrder{name: name, rel: rel}, l, r)
+	}
 	pairs := make([]node, len(l.fields))
 	for i := range pairs {
 		var err error
@@ -47,12 +50,20 @@ func (c *checker) rowComparison(at ast, name string, l, r *astRow) (node, error)
 			return nil, err
 		}
 	}
-	if rel == relEQ || rel == relNE || len(pairs) == 1 {
-		return joined(rel == relNE, pairs), nil
-	}
-	n := &rowOrder{name: name, rel: rel}
-	for i, p := range pairs {
-		op, ok := p.(*operation)
+	return joined(rel == relNE, pairs), nil
+}
+
+func (c *checker) rowOrder(at ast, n *rowOrder, l, r *astRow) (node, error) {
+	for i := range l.fields {
+		args, err := c.exprs([]ast{l.fields[i], r.fields[i]})
+		if err != nil {
+			return nil, err
+		}
+		pair, err := c.choice(at, n.name, args[0], args[1])
+		if err != nil {
+			return nil, err
+		}
+		op, ok := pair.(*operation)
 		if !ok || op.op.compare == nil {
 			return nil, c.fail(l.fields[i], "the order of rows cannot be decided here by a value of this type")
 		}
@@ -85,7 +96,7 @@ func (c *checker) rowIn(a *astIn, l *astRow) (node, error) {
 	}
 	n := joined(true, arms)
 	if a.not {
-		return &negation{n}, nil
+		return c.folded(a, &negation{n})
 	}
 	return n, nil
 }
@@ -104,7 +115,7 @@ func (c *checker) rowDistinct(a *astDistinct, l, r *astRow) (node, error) {
 	}
 	n := joined(true, arms)
 	if a.not {
-		return &negation{n}, nil
+		return c.folded(a, &negation{n})
 	}
 	return n, nil
 }
