@@ -34,22 +34,21 @@ type ShapeInfo struct {
 // first skip ones, and how many there are. It waits for nobody.
 func (e *Engine) Shapes(skip, limit int) (page []ShapeInfo, total int) {
 	for sp := range e.registry.All() {
-		if total >= skip && len(page) < limit {
+		if len(page) == limit {
+			break
+		}
+		if skip--; skip < 0 {
 			page = append(page, shapeInfo(sp))
 		}
-		total++
 	}
-	return page, total
+	return page, e.registry.Len()
 }
 
 // ShapesAfter returns up to limit shapes in the order of their creation, of those
 // that were made after the one with an ID, which need not live any more. It waits for
 // nobody.
 func (e *Engine) ShapesAfter(id shape.ID, limit int) (page []ShapeInfo) {
-	for sp := range e.registry.All() {
-		if sp.ID() <= id {
-			continue
-		}
+	for sp := range e.registry.After(id) {
 		if len(page) == limit {
 			break
 		}

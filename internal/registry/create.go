@@ -42,7 +42,7 @@ func (r *Registry) Create(def *shape.Def, start wal.LSN) (s *Shape, created bool
 	if c.err == nil {
 		c.shape = s
 		t.durable = true
-		r.byID[s.id] = s
+		r.shapes.add(s)
 		r.byKey[key] = s
 	}
 	r.mu.Unlock()
@@ -107,7 +107,7 @@ func (r *Registry) Remove(s *Shape, reason shape.Reason) error {
 		<-other.done
 		return other.err
 	}
-	if r.byID[s.id] != s {
+	if r.shapes.byID[s.id] != s {
 		r.mu.Unlock()
 		return nil
 	}
@@ -137,7 +137,7 @@ func (r *Registry) forget(s *Shape, reason shape.Reason) {
 	if s.State() == Live {
 		r.nLive--
 	}
-	delete(r.byID, s.id)
+	r.shapes.remove(s)
 	if r.byKey[s.key] == s {
 		delete(r.byKey, s.key)
 	}

@@ -48,7 +48,7 @@ func (s *Shape) Failures() int { return int(s.failures.Load()) }
 // again: that counts as a failure more. ErrRemoved: the shape is gone.
 func (r *Registry) Quarantine(s *Shape, reason shape.Reason, detail string, parked bool, until time.Time) error {
 	r.mu.Lock()
-	here := r.byID[s.id] == s && r.removing[s.id] == nil
+	here := r.shapes.byID[s.id] == s && r.removing[s.id] == nil
 	r.mu.Unlock()
 	if !here {
 		return ErrRemoved
@@ -73,7 +73,7 @@ func (r *Registry) Quarantine(s *Shape, reason shape.Reason, detail string, park
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.byID[s.id] != s {
+	if r.shapes.byID[s.id] != s {
 		return ErrRemoved // what was written is swept out at the next start
 	}
 	s.setIll(&ill, parked)
@@ -144,7 +144,7 @@ func (r *Registry) Successor(old *Shape, start wal.LSN) (*Shape, error) {
 		return nil, err
 	}
 	t.durable = true
-	r.byID[s.id] = s
+	r.shapes.add(s)
 	if r.ill[old.id] == old {
 		r.heirs[old.id] = s
 	} else { // it was removed meanwhile
@@ -239,7 +239,7 @@ func (r *Registry) Strikes() (map[shape.ID]Strike, error) {
 // illness makes a shape ill again. If its successor was not finished when the
 // process ended, that is a failure more.
 func (l *loading) illness(id shape.ID, v []byte) error {
-	s := l.r.byID[id]
+	s := l.r.shapes.byID[id]
 	if s == nil {
 		l.orphans = append(l.orphans, key(kindIll, uint64(id)))
 		return nil
@@ -274,7 +274,7 @@ func (l *loading) promote() error {
 		}
 		ill, _ := old.Illness()
 		l.bury = append(l.bury, old.tombstone(ill.Reason))
-		delete(l.r.byID, old.id)
+		l.r.shapes.remove(old)
 		delete(l.r.ill, old.id)
 	}
 	return nil

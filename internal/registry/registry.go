@@ -1,11 +1,8 @@
 package registry
 
 import (
-	"cmp"
 	"fmt"
-	"iter"
 	"log/slog"
-	"slices"
 	"sync"
 
 	"github.com/cockroachdb/pebble/v2"
@@ -38,10 +35,10 @@ type Registry struct {
 	log *shapelog.Log
 
 	mu        sync.Mutex // never held across I/O
-	byID      map[shape.ID]*Shape
+	shapes    roll
 	byKey     map[string]*Shape
 	creating  map[string]*creation  // by key
-	removing  map[shape.ID]*removal // still in byID
+	removing  map[shape.ID]*removal // still in shapes
 	tables    map[string]*table     // by encoded record
 	facts     map[string][]byte
 	ill       map[shape.ID]*Shape // quarantined and parked ones
@@ -82,7 +79,7 @@ func Open(o Options) (*Registry, error) {
 	}
 	r := &Registry{
 		db: db, log: o.Log,
-		byID:     map[shape.ID]*Shape{},
+		shapes:   roll{byID: map[shape.ID]*Shape{}},
 		byKey:    map[string]*Shape{},
 		creating: map[string]*creation{},
 		removing: map[shape.ID]*removal{},
@@ -118,7 +115,7 @@ func (r *Registry) Find(key string) *Shape {
 func (r *Registry) ByID(id shape.ID) *Shape {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return r.byID[id]
+	return r.shapes.byID[id]
 }
 
 // ByHandle returns the shape of that handle, or nil.
@@ -137,7 +134,7 @@ func (r *Registry) ByHandle(h shape.Handle) *Shape {
 func (r *Registry) Len() int {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return len(r.byID)
+	return len(r.shapes.byID)
 }
 
 // Counts is the number of shapes in each state, and of removed ones that are
@@ -148,7 +145,7 @@ type Counts struct{ Snapshotting, Live, Quarantined, Parked, Tombstones int }
 func (r *Registry) Counts() Counts {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	c := Counts{Snapshotting: len(r.byID) - r.nLive - len(r.ill), Live: r.nLive, Tombstones: r.nTombs}
+	c := Counts{Snapshotting: len(r.shapes.byID) - r.nLive - len(r.ill), Live: r.nLive, Tombstones: r.nTombs}
 	for _, s := range r.ill {
 		if s.State() == Parked {
 			c.Parked++
@@ -157,17 +154,4 @@ func (r *Registry) Counts() Counts {
 		}
 	}
 	return c
-}
-
-// All iterates over the shapes there are at the moment of the call, in the
-// order of their IDs.
-func (r *Registry) All() iter.Seq[*Shape] {
-	r.mu.Lock()
-	all := make([]*Shape, 0, len(r.byID))
-	for _, s := range r.byID {
-		all = append(all, s)
-	}
-	r.mu.Unlock()
-	slices.SortFunc(all, func(a, b *Shape) int { return cmp.Compare(a.id, b.id) })
-	return slices.Values(all)
 }

@@ -257,8 +257,8 @@ func TestIdleShapeBudget(t *testing.T) {
 	rec := shapeRecord{Start: 1, Created: time.Now().UnixMicro()}
 	before := heap()
 	for i, d := range defs {
-		rec.Handle = newHandle(shape.ID(i), rec.Created)
-		l.add(shape.ID(i), &rec, &liveRecord{Xmin: 1, Xmax: 1, Until: 1}, d, fmt.Sprintf("%d%s", i, d.Key()))
+		rec.Handle = newHandle(shape.ID(i+1), rec.Created)
+		l.add(shape.ID(i+1), &rec, &liveRecord{Xmin: 1, Xmax: 1, Until: 1}, d, fmt.Sprintf("%d%s", i, d.Key()))
 	}
 	each := (heap() - before) / n
 	t.Logf("%d bytes a shape; its key has %d", each, len(def.Key()))
@@ -266,7 +266,7 @@ func TestIdleShapeBudget(t *testing.T) {
 		t.Errorf("%d bytes a shape, budget %d", each, idleShapeBudget)
 	}
 	runtime.KeepAlive(defs)
-	if got := slices.Collect(h.All()); len(got) != n || got[0].ID() != 0 || got[n-1].ID() != n-1 {
+	if got := slices.Collect(h.All()); len(got) != n || got[0].ID() != 1 || got[n-1].ID() != n {
 		t.Errorf("%d shapes listed", len(got))
 	}
 }
