@@ -2,6 +2,7 @@ package api
 
 import (
 	"sync/atomic"
+	"time"
 
 	"github.com/spillway-sync/spillway/internal/shape"
 )
@@ -52,7 +53,7 @@ func (x *exchange) settle() {
 // leave ends what admit and serve began.
 func (x *exchange) leave() {
 	if x.watched != nil {
-		x.watched.Unwatch()
+		x.watched.Unwatch(time.Now())
 	}
 	if x.permit != nil {
 		x.permit.n.Add(-1)

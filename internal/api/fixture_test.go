@@ -37,6 +37,7 @@ type harbour struct {
 	catalogue error      // what Table fails with
 	creation  error      // what Create fails with
 	failure   error      // what every snapshot fails with
+	lingers   bool       // a shape that failed is not removed yet
 	query     error      // what every subset fails with, once rows were read
 	slow      bool       // snapshots are written by the test (snaps)
 	snaps     []*shapelog.Snapshot
@@ -133,7 +134,7 @@ func (h *harbour) ByHandle(name shape.Handle) *registry.Shape { return h.reg.ByH
 
 func (h *harbour) Create(_ context.Context, def *shape.Def) (*registry.Shape, error) {
 	h.mu.Lock()
-	creation, failure, slow := h.creation, h.failure, h.slow
+	creation, failure, lingers, slow := h.creation, h.failure, h.lingers, h.slow
 	h.mu.Unlock()
 	if creation != nil {
 		return nil, creation
@@ -145,6 +146,9 @@ func (h *harbour) Create(_ context.Context, def *shape.Def) (*registry.Shape, er
 	sh.SetProgress(&h.progress)
 	if failure != nil {
 		sh.Fail(failure)
+		if lingers {
+			return sh, nil
+		}
 		return sh, h.reg.Remove(sh, shape.ReasonSnapshot)
 	}
 	return sh, h.fill(def, sh, slow)

@@ -9,6 +9,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/spillway-sync/spillway/internal/snapshot"
 	"github.com/spillway-sync/spillway/internal/wal"
 )
 
@@ -101,4 +102,24 @@ func TestLeavingEndsTheWait(t *testing.T) {
 			t.Errorf("ended after %v with %v", took, cut)
 		}
 	})
+}
+
+// TestFailureIsToldOnce: who comes while a shape whose first rows failed is being
+// removed is not told of that failure, but has a new one made.
+func TestFailureIsToldOnce(t *testing.T) {
+	h := newHarbour(t)
+	h.failure, h.lingers = &snapshot.Failure{Message: "no", Known: true}, true
+	handler := serve(insecure(), h)
+	ask := func() int {
+		w := httptest.NewRecorder()
+		handler.ServeHTTP(w, newRequest("GET", "/v1/shape?table=boats&offset=-1"))
+		return w.Code
+	}
+	if code := ask(); code != http.StatusServiceUnavailable {
+		t.Fatalf("status %d", code)
+	}
+	h.failure = nil
+	if code := ask(); code != http.StatusOK {
+		t.Errorf("status %d; %d shapes are there", code, len(h.shapes()))
+	}
 }

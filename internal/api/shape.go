@@ -97,7 +97,6 @@ func (x *exchange) get() error {
 	if err != nil {
 		return err
 	}
-	sh.Touch(time.Now())
 	v := &visit{exchange: x, req: req, def: def, sh: sh, sub: sub}
 	return v.serve()
 }
@@ -174,7 +173,7 @@ type visit struct {
 }
 
 func (v *visit) serve() error {
-	v.sh.Watch()
+	v.sh.Watch(time.Now())
 	v.watched = v.sh
 	if v.req.live {
 		// It may wait for long: what it asked with need not wait with it, a large

@@ -1,11 +1,9 @@
 package engine
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"time"
 
 	"github.com/spillway-sync/spillway/internal/registry"
@@ -34,7 +32,7 @@ func (e *Engine) createWithin(ctx context.Context, def *shape.Def) (*registry.Sh
 	if sp := e.Find(def); sp != nil { // made meanwhile
 		return sp, nil
 	}
-	for _, sp := range victims(e.registry, e.cfg.MaxShapes-1) {
+	for _, sp := range e.registry.Expendable(e.registry.Len() + 1 - e.cfg.MaxShapes) {
 		detail := fmt.Sprintf("SPILLWAY_MAX_SHAPES is %d; last used %s", e.cfg.MaxShapes, sp.LastUsed().UTC().Format(time.RFC3339))
 		e.stream.Load().ingest.Remove(sp, shape.ReasonMaxShapes, detail)
 		if err := awaitRemoval(ctx, sp); err != nil {
@@ -42,37 +40,6 @@ func (e *Engine) createWithin(ctx context.Context, def *shape.Def) (*registry.Sh
 		}
 	}
 	return e.creator.Create(def)
-}
-
-// victims are the shapes that must go so that no more than keep are left.
-func victims(r *registry.Registry, keep int) []*registry.Shape {
-	excess := r.Len() - keep
-	if excess <= 0 {
-		return nil
-	}
-	type candidate struct {
-		sp      *registry.Shape
-		watched bool
-		used    time.Time // as it was when we began to compare
-	}
-	var all []candidate
-	for sp := range r.All() {
-		all = append(all, candidate{sp, sp.Watched(), sp.LastUsed()})
-	}
-	slices.SortFunc(all, func(a, b candidate) int {
-		if a.watched != b.watched {
-			if a.watched {
-				return 1
-			}
-			return -1
-		}
-		return cmp.Or(a.used.Compare(b.used), cmp.Compare(a.sp.ID(), b.sp.ID()))
-	})
-	out := make([]*registry.Shape, 0, excess)
-	for _, c := range all[:min(excess, len(all))] {
-		out = append(out, c.sp)
-	}
-	return out
 }
 
 func awaitRemoval(ctx context.Context, sp *registry.Shape) error {

@@ -44,6 +44,7 @@ func (r *Registry) Create(def *shape.Def, start wal.LSN) (s *Shape, created bool
 		t.durable = true
 		r.shapes.add(s)
 		r.byKey[key] = s
+		r.recency.enter(s)
 	}
 	r.mu.Unlock()
 	close(c.done)
@@ -131,6 +132,15 @@ func (r *Registry) Remove(s *Shape, reason shape.Reason) error {
 	return m.err
 }
 
+// hide lets nobody find a shape whose first rows failed by its definition.
+func (r *Registry) hide(s *Shape) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.byKey[s.key] == s && s.State() == Snapshotting {
+		delete(r.byKey, s.key)
+	}
+}
+
 // forget takes a shape out of the maps and wakes those who wait on it.
 func (r *Registry) forget(s *Shape, reason shape.Reason) {
 	r.mu.Lock()
@@ -138,6 +148,7 @@ func (r *Registry) forget(s *Shape, reason shape.Reason) {
 		r.nLive--
 	}
 	r.shapes.remove(s)
+	r.recency.exit(s)
 	if r.byKey[s.key] == s {
 		delete(r.byKey, s.key)
 	}

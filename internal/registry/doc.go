@@ -11,7 +11,7 @@
 // Invariants:
 //
 //  1. Equal definitions share one shape; a shape is visible only when its
-//     record is durable.
+//     record is durable. One whose first rows failed is shared no more.
 //  2. IDs and handles are never used again, handles not even after the data
 //     directory was wiped.
 //  3. A removed shape's tombstone is durable before anybody is told and before
@@ -22,7 +22,7 @@
 //  6. A shape that nobody waits on costs memory only, see TestIdleShapeBudget.
 //
 // Files: registry.go open, find, list · create.go create and remove · shape.go
-// one shape: tail, waiters · first.go its first rows · read.go its log ·
+// one shape: tail, waiters · recency.go which goes when there are too many · first.go its first rows · read.go its log ·
 // record.go what the catalogue stores · catalogue.go keys and writes · load.go
 // Open's reading of it · facts.go what the engine must remember · handle.go
 // names for shapes.

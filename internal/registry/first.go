@@ -65,8 +65,11 @@ func (s *Shape) SnapshotComplete() error {
 }
 
 // Fail says that the first rows could not be read. Clients waiting on Ready go
-// on and find err; the caller then removes the shape.
+// on and find err; the caller then removes the shape. Find does not find it any more:
+// who comes until it is removed asks for a shape anew, and is not told why this one
+// failed.
 func (s *Shape) Fail(err error) {
+	s.reg.hide(s)
 	s.mu.Lock()
 	abort := s.failLocked(err)
 	s.mu.Unlock()

@@ -145,6 +145,7 @@ func (r *Registry) Successor(old *Shape, start wal.LSN) (*Shape, error) {
 	}
 	t.durable = true
 	r.shapes.add(s)
+	r.recency.enter(s)
 	if r.ill[old.id] == old {
 		r.heirs[old.id] = s
 	} else { // it was removed meanwhile

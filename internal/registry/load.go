@@ -44,7 +44,7 @@ func (r *Registry) load(log *slog.Logger) error {
 		tables: map[uint64]*loadedTable{}, columns: map[string][]int{}, lost: map[shape.ID]bool{},
 	}
 	for _, step := range []func() error{
-		r.checkVersion, l.facts, l.readTables, l.tombstones, l.shapes, l.ill, l.promote, l.clean, l.tails,
+		r.checkVersion, l.facts, l.readTables, l.tombstones, l.shapes, l.ill, l.promote, l.clean, l.tails, l.order,
 	} {
 		if err := step(); err != nil {
 			return err
@@ -347,6 +347,14 @@ func (l *loading) tails() error {
 	})
 	if err != nil {
 		return fmt.Errorf("open catalogue: %w", err)
+	}
+	return nil
+}
+
+// order puts the shapes in the order of their IDs: nothing is known of their use.
+func (l *loading) order() error {
+	for s := range l.r.All() {
+		l.r.recency.enter(s)
 	}
 	return nil
 }

@@ -34,6 +34,8 @@ type Registry struct {
 	db  *pebble.DB
 	log *shapelog.Log
 
+	recency recency
+
 	mu        sync.Mutex // never held across I/O
 	shapes    roll
 	byKey     map[string]*Shape

@@ -61,7 +61,7 @@ type Shape struct {
 	gone     atomic.Bool  // removed is set; readable without mu
 	ailing   atomic.Bool  // ill is set; the same
 	failures atomic.Int32 // see Failures
-	watchers atomic.Int32 // see Watch
+	recent   recent
 
 	mu      sync.Mutex
 	state   State
@@ -94,22 +94,6 @@ func (s *Shape) Start() wal.LSN { return s.start }
 
 // Created is when the shape was created.
 func (s *Shape) Created() time.Time { return time.UnixMicro(s.created) }
-
-// Touch notes that a client used the shape.
-func (s *Shape) Touch(now time.Time) { s.used.Store(now.UnixMicro()) }
-
-// LastUsed is the time of the last Touch, or when the shape was created or
-// loaded.
-func (s *Shape) LastUsed() time.Time { return time.UnixMicro(s.used.Load()) }
-
-// Watch notes that a client waits on the shape. It is undone by Unwatch.
-func (s *Shape) Watch() { s.watchers.Add(1) }
-
-// Unwatch undoes one Watch.
-func (s *Shape) Unwatch() { s.watchers.Add(-1) }
-
-// Watched reports whether a client waits on the shape now.
-func (s *Shape) Watched() bool { return s.watchers.Load() > 0 }
 
 // State says how far the shape has come.
 func (s *Shape) State() State {

@@ -220,20 +220,6 @@ func TestSeen(t *testing.T) {
 	}
 }
 
-func TestTouch(t *testing.T) {
-	h := open(t, vfs.NewMem())
-	defer h.close(t)
-	s := create(t, h, where(t, ""), 1)
-	if s.LastUsed() != s.Created() {
-		t.Error("a new shape was used at another time than it was made")
-	}
-	now := time.UnixMicro(1 << 50)
-	s.Touch(now)
-	if !s.LastUsed().Equal(now) {
-		t.Error(s.LastUsed())
-	}
-}
-
 const idleShapeBudget = 600
 
 func TestIdleShapeBudget(t *testing.T) {
