@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"encoding/json"
 	"maps"
 	"os"
 	"os/exec"
@@ -28,6 +29,32 @@ func snippets(t *testing.T, base string) map[string][]string {
 		found[m[1]] = append(found[m[1]], strings.ReplaceAll(m[2], "http://127.0.0.1:3000", base))
 	}
 	return found
+}
+
+// The versions that docs/clients.md names are those that are tested.
+func TestClientVersions(t *testing.T) {
+	t.Parallel()
+	page, err := os.ReadFile("../../docs/clients.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	text, err := os.ReadFile("../clients/package.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var tested struct{ Dependencies map[string]string }
+	if err := json.Unmarshal(text, &tested); err != nil {
+		t.Fatal(err)
+	}
+	named := regexp.MustCompile("(?m)^\\| `(@[^`]+)` (\\S+) \\|").FindAllStringSubmatch(string(page), -1)
+	if len(named) != 3 {
+		t.Errorf("the page names %d packages", len(named))
+	}
+	for _, m := range named {
+		if tested.Dependencies[m[1]] != m[2] {
+			t.Errorf("%s: the page says %s, tested is %q", m[1], m[2], tested.Dependencies[m[1]])
+		}
+	}
 }
 
 // demoService serves the tables that the documentation speaks of.
@@ -154,6 +181,7 @@ func goSnippet(t *testing.T, body string) *process {
 	text := `package main
 
 import (
+	"encoding/json"
 	"context"
 	"fmt"
 	"log"
