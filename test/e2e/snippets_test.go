@@ -181,7 +181,6 @@ func goSnippet(t *testing.T, body string) *process {
 	text := `package main
 
 import (
-	"encoding/json"
 	"context"
 	"fmt"
 	"log"
