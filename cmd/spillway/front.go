@@ -27,7 +27,7 @@ type front struct {
 	failed    chan error // a server that stopped by itself
 }
 
-func newFront(h *api.Handler, console http.Handler, idle time.Duration, pair *api.Pair, log *slog.Logger) *front {
+func newFront(h *api.Handler, idle time.Duration, pair *api.Pair, log *slog.Logger) *front {
 	clients := api.NewServer(h, idle, log)
 	if pair != nil {
 		clients.TLSConfig = pair.Config()
@@ -37,7 +37,7 @@ func newFront(h *api.Handler, console http.Handler, idle time.Duration, pair *ap
 		clients:   clients,
 		pair:      pair,
 		log:       log,
-		operators: &http.Server{Handler: console, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 60 * time.Second},
+		operators: &http.Server{ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 60 * time.Second},
 		failed:    make(chan error, 2),
 	}
 }

@@ -63,17 +63,19 @@ func serve(ctx context.Context, cfg engine.Config, log *slog.Logger, started fun
 	if err != nil {
 		return err
 	}
-	console := admin.New(e, e.Chaos(), log)
-	defer console.Close()
-	if most := maxConnections(cfg, descriptors()); most > 0 {
-		clients = api.LimitConnections(clients, most, pair != nil)
-	}
+	counted := api.LimitConnections(clients, maxConnections(cfg, descriptors()), pair != nil)
 	front := newFront(api.New(api.Config{
 		Secret: cfg.Secret, Insecure: cfg.Insecure, LongPollTimeout: cfg.LongPollTimeout, StreamTime: cfg.SSETimeout,
 		AllowDeletion: cfg.AllowDeletion, MaxInitial: cfg.Concurrency.Initial, MaxExisting: cfg.Concurrency.Existing,
 		MaxAge: cfg.CacheMaxAge, StaleAge: cfg.CacheStaleAge, WriteTimeout: cfg.WriteTimeout, Version: version(),
-	}, source{e}, log), console, cfg.IdleTimeout, pair, log)
-	front.serve(clients, operators)
+	}, source{e}, log), cfg.IdleTimeout, pair, log)
+	console := admin.New(e, func() admin.Clients {
+		initial, existing := front.api.AtWork()
+		return admin.Clients{Open: counted.Open(), Parked: front.clients.Parked(), Initial: initial, Existing: existing}
+	}, e.Chaos(), log)
+	defer console.Close()
+	front.operators.Handler = console
+	front.serve(counted, operators)
 	url := "http://" + reachable(clients.Addr())
 	if pair != nil {
 		url = "https://" + reachable(clients.Addr())

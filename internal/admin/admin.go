@@ -29,6 +29,16 @@ type Source interface {
 	Life(h shape.Handle) (engine.Life, bool, error)
 }
 
+// Clients is what clients hold at a moment.
+type Clients struct {
+	// Open is the number of their connections, Parked of those over HTTP/1.1 whose
+	// request waits.
+	Open, Parked int64
+	// Initial and Existing are requests at work, those that wait included, by the
+	// class they count against.
+	Initial, Existing int64
+}
+
 // Handler answers operators.
 type Handler struct {
 	http.Handler
@@ -50,12 +60,12 @@ func (h *Handler) Close() { h.sampler.close() }
 //	/readyz       200 when clients are served from a live stream, else 503
 //	/debug/pprof  profiles
 //	/chaos        faults on purpose, if faults is not nil
-func New(src Source, faults *chaos.Faults, log *slog.Logger) *Handler {
+func New(src Source, clients func() Clients, faults *chaos.Faults, log *slog.Logger) *Handler {
 	reg := prometheus.NewRegistry()
 	reg.MustRegister(
 		collectors.NewGoCollector(),
 		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
-		newCollector(src),
+		newCollector(src, clients),
 	)
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /status", func(w http.ResponseWriter, _ *http.Request) {

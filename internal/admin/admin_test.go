@@ -90,9 +90,12 @@ func ask(st given, method, path string) *httptest.ResponseRecorder {
 	return askOf(stage{status: engine.Status(st)}, method, path)
 }
 
+// callers are the clients of all stages.
+func callers() Clients { return Clients{Open: 34, Parked: 33, Initial: 2, Existing: 31} }
+
 func askOf(src Source, method, path string) *httptest.ResponseRecorder {
 	w := httptest.NewRecorder()
-	h := New(src, nil, slog.New(slog.DiscardHandler))
+	h := New(src, callers, nil, slog.New(slog.DiscardHandler))
 	defer h.Close()
 	h.ServeHTTP(w, httptest.NewRequest(method, path, nil))
 	return w
@@ -171,6 +174,10 @@ func TestMetrics(t *testing.T) {
 		}
 	}
 	want := []string{
+		`spillway_connections{state="open"} 34`,
+		`spillway_connections{state="parked"} 33`,
+		`spillway_requests{class="existing"} 31`,
+		`spillway_requests{class="initial"} 2`,
 		`spillway_ghosts 1`,
 		`spillway_health{health="active"} 0`,
 		`spillway_health{health="degraded"} 1`,

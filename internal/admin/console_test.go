@@ -136,7 +136,7 @@ func read(t *testing.T, path, body string) parsed {
 	}
 }
 
-// A page may load what comes from its own address and nothing else, and nobody
+// A page may load what comes from its own address and nothing else, and callers
 // may keep it or put it in a frame.
 func TestPagesAreGuarded(t *testing.T) {
 	all := pagesOf(t, troubled())
@@ -222,7 +222,7 @@ func TestAssets(t *testing.T) {
 		if w.Code != http.StatusOK || !strings.HasPrefix(w.Header().Get("content-type"), kind) {
 			t.Errorf("%s: %d %v", name, w.Code, w.Header())
 		}
-		h := New(stage{}, nil, quiet)
+		h := New(stage{}, callers, nil, quiet)
 		r := httptest.NewRequest("GET", "/console/"+name, nil)
 		r.Header.Set("if-none-match", w.Header().Get("etag"))
 		again := httptest.NewRecorder()

@@ -75,7 +75,7 @@ func TestChaosForm(t *testing.T) {
 			r.Header.Set(header[i], header[i+1])
 		}
 		w := httptest.NewRecorder()
-		h := New(troubled(), faults, slog.New(slog.DiscardHandler))
+		h := New(troubled(), callers, faults, slog.New(slog.DiscardHandler))
 		defer h.Close()
 		h.ServeHTTP(w, r)
 		return w
@@ -94,7 +94,7 @@ func TestChaosForm(t *testing.T) {
 		t.Fatalf("%+v", on)
 	}
 	w := httptest.NewRecorder()
-	h := New(troubled(), faults, slog.New(slog.DiscardHandler))
+	h := New(troubled(), callers, faults, slog.New(slog.DiscardHandler))
 	defer h.Close()
 	h.ServeHTTP(w, httptest.NewRequest("GET", "/", nil))
 	if body := w.Body.String(); !strings.Contains(body, `value="`+on[0].ID+`"`) || !strings.Contains(w.Header().Get("content-security-policy"), "form-action 'self'") {

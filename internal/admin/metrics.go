@@ -9,9 +9,14 @@ import (
 
 // collector makes metrics of a status when it is asked: nothing is counted that
 // nobody looks at, and an endpoint that is never scraped does not grow.
-type collector struct{ src Source }
+type collector struct {
+	src     Source
+	clients func() Clients
+}
 
-func newCollector(src Source) prometheus.Collector { return collector{src} }
+func newCollector(src Source, clients func() Clients) prometheus.Collector {
+	return collector{src, clients}
+}
 
 var (
 	position = prometheus.NewDesc("spillway_position_bytes",
@@ -50,6 +55,10 @@ var (
 		"How far a position is behind what was received.", []string{"position"}, nil)
 	lagSeconds = prometheus.NewDesc("spillway_lag_seconds",
 		"How long ago the journal came to a position.", []string{"position"}, nil)
+	connections = prometheus.NewDesc("spillway_connections",
+		"Clients' connections: open, all of them; parked, those over HTTP/1.1 whose request waits.", []string{"state"}, nil)
+	requests = prometheus.NewDesc("spillway_requests",
+		"Requests for shapes at work, those that wait included, by the limit they count against.", []string{"class"}, nil)
 	health = prometheus.NewDesc("spillway_health",
 		"1 for the present health.", []string{"health"}, nil)
 )
@@ -107,6 +116,11 @@ func (c collector) Collect(ch chan<- prometheus.Metric) {
 	gauge(ghosts, float64(len(st.Ghosts)))
 	count(stalls, float64(st.StallsTotal))
 	count(sessions, float64(st.Sessions))
+	held := c.clients()
+	gauge(connections, float64(held.Open), "open")
+	gauge(connections, float64(held.Parked), "parked")
+	gauge(requests, float64(held.Initial), "initial")
+	gauge(requests, float64(held.Existing), "existing")
 	for _, h := range engine.Healths {
 		v := 0.0
 		if h == st.Health {

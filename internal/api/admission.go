@@ -59,3 +59,7 @@ func (x *exchange) leave() {
 		x.permit.n.Add(-1)
 	}
 }
+
+// AtWork is how many requests for shapes are at work, those that wait included: of
+// those that a shape may have to be made for, and of all others.
+func (s *Handler) AtWork() (initial, existing int64) { return s.initial.n.Load(), s.existing.n.Load() }

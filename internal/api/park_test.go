@@ -456,9 +456,9 @@ func TestParkedConnectionsCount(t *testing.T) {
 	h := newHarbour(t)
 	handler := serve(insecure(), h)
 	live := "/v1/shape?table=boats&offset=0_inf&live=true&handle=" + handleOf(t, handler)
-	var crowded *crowd
+	var crowded *Connections
 	addr := listenWith(t, handler, func(l net.Listener) net.Listener {
-		crowded = LimitConnections(l, 3, false).(*crowd)
+		crowded = LimitConnections(l, 3, false)
 		return crowded
 	}, nil)
 	var conns []net.Conn
@@ -473,7 +473,7 @@ func TestParkedConnectionsCount(t *testing.T) {
 		conns = append(conns, c)
 	}
 	waitFor(t, func() bool { return handler.existing.n.Load() == 3 })
-	if n := crowded.open.Load(); n != 3 {
+	if n := crowded.Open(); n != 3 {
 		t.Errorf("%d are open", n)
 	}
 	for _, c := range conns {
@@ -481,5 +481,5 @@ func TestParkedConnectionsCount(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	waitFor(t, func() bool { return crowded.open.Load() == 0 })
+	waitFor(t, func() bool { return crowded.Open() == 0 })
 }

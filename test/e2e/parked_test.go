@@ -63,6 +63,10 @@ func TestParkedClients(t *testing.T) {
 		before := inUse(t, s)
 		leave := c.park(t, c.url)
 		waiting(n)
+		parked, requests := figure(t, s, `spillway_connections{state="parked"}`), figure(t, s, `spillway_requests{class="existing"}`)
+		if c.budget == connBudget && parked != n || c.budget != connBudget && parked != 0 || requests != n {
+			t.Errorf("%s: by the metrics %d connections are parked, and %d requests at work", c.name, parked, requests)
+		}
 		each := (inUse(t, s) - before) / n
 		t.Logf("%s: %d bytes each", c.name, each)
 		if each > c.budget {
@@ -166,4 +170,21 @@ func inUse(t *testing.T, s *service) int {
 		t.Fatal(err)
 	}
 	return heap + stack
+}
+
+// figure is a metric of the service.
+func figure(t *testing.T, s *service, name string) int {
+	t.Helper()
+	_, text := get(t, s.admin+"/metrics")
+	for line := range strings.Lines(text) {
+		if value, ok := strings.CutPrefix(line, name+" "); ok {
+			n, err := strconv.ParseFloat(strings.TrimSpace(value), 64)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return int(n)
+		}
+	}
+	t.Fatalf("no metric %s", name)
+	return 0
 }
