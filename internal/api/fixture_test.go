@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"slices"
 	"strconv"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -30,6 +31,8 @@ type harbour struct {
 	rows []string
 	// chunk is the size at which a snapshot's chunk is closed, in bytes.
 	chunk int64
+	// padding makes entries of the log longer, in bytes.
+	padding int
 
 	mu        sync.Mutex // leaf
 	health    string     // "active" or another state
@@ -271,7 +274,7 @@ func (h *harbour) append(tx wal.LSN, n int, boundaries ...int) error {
 		var off wal.Offset
 		for i := range n {
 			off = wal.Offset{Tx: tx, Op: uint64(2 * i)}
-			e := shapelog.Entry{Offset: off, JSON: []byte(entryOf(off)), Boundary: slices.Contains(boundaries, i)}
+			e := shapelog.Entry{Offset: off, JSON: []byte(entryOf(off, h.padding)), Boundary: slices.Contains(boundaries, i)}
 			if err := b.Append(sh.ID(), e); err != nil {
 				return err
 			}
@@ -285,8 +288,8 @@ func (h *harbour) append(tx wal.LSN, n int, boundaries ...int) error {
 	return nil
 }
 
-func entryOf(off wal.Offset) string {
-	return fmt.Sprintf(`{"key":"\"public\".\"boats\"/\"7\"","value":{"id":"7","crew":"4"},"headers":{"operation":"update","relation":["public","boats"],"txids":[907],"lsn":"%d","op_position":%d}}`, off.Tx, off.Op)
+func entryOf(off wal.Offset, padding int) string {
+	return fmt.Sprintf(`{"key":"\"public\".\"boats\"/\"7\"","value":{"id":"7","crew":"4%s"},"headers":{"operation":"update","relation":["public","boats"],"txids":[907],"lsn":"%d","op_position":%d}}`, strings.Repeat("0", padding), off.Tx, off.Op)
 }
 
 // rotate removes every shape.

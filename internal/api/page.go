@@ -26,8 +26,8 @@ var buffers = sync.Pool{New: func() any { return new([]byte) }}
 type logPage struct {
 	after, end wal.Offset
 	upToDate   bool
-	// body is all of it, nil if it is larger than pieceBytes: then it is read
-	// from the log as it is sent, so that a slow client holds no memory.
+	// body is all of it, nil for a page of JSON that is larger than pieceBytes: then
+	// it is read from the log as it is sent, so that a slow client holds no memory.
 	body []byte
 	// entries is the size of its entries with the commas between them; control
 	// is what comes behind them. In bytes.
@@ -84,11 +84,34 @@ func (v *visit) readPage(after wal.Offset) (*logPage, error) {
 	return p, nil
 }
 
+// readEvents reads a piece of a batch of events: the entries behind after, up to
+// tail, as many as are sent at once. Its body is whole also where a single entry makes
+// it larger than what is kept.
+func (v *visit) readEvents(after, tail wal.Offset) (*logPage, error) {
+	buf := buffers.Get().(*[]byte)
+	defer func() {
+		if cap(*buf) <= keepBuffer {
+			buffers.Put(buf)
+		}
+	}()
+	b := (*buf)[:0]
+	end, err := v.sh.ReadEntries(after, tail, func(json []byte) bool {
+		b = append(append(append(b, "data: "...), json...), "\n\n"...)
+		return len(b) < eventBytes
+	})
+	*buf = b
+	if err != nil {
+		return nil, err
+	}
+	return &logPage{after: after, end: end, body: slices.Clone(b)}, nil
+}
+
 // pageKey names a live page: all who wait behind after are given the same when
 // the tail has come to tail.
 type pageKey struct {
 	id          shape.ID
 	after, tail wal.Offset
+	events      bool // a piece of a batch of events
 }
 
 // pending is a page that somebody reads for all who ask for it.
@@ -121,19 +144,38 @@ func (s *pages) take(k pageKey) (p *pending, mine bool) {
 	s.byKey[k] = p
 	s.order = append(s.order, k)
 	if len(s.order) > sharedPages {
-		delete(s.byKey, s.order[0])
-		s.order = slices.Delete(s.order, 0, 1)
+		s.drop(s.order[0])
 	}
 	return p, true
 }
 
-// livePage is readPage, shared.
-func (v *visit) livePage(after wal.Offset) (*logPage, error) {
-	p, mine := v.pages.take(pageKey{v.sh.ID(), after, v.sh.Tail()})
+// drop forgets a page; those who have it keep it. mu is held.
+func (s *pages) drop(k pageKey) {
+	delete(s.byKey, k)
+	if i := slices.Index(s.order, k); i >= 0 {
+		s.order = slices.Delete(s.order, i, i+1)
+	}
+}
+
+// settle ends take: a page that is too large is for those only who wait for it now.
+func (s *pages) settle(k pageKey, p *pending) {
+	if p.page != nil && len(p.page.body) > pieceBytes {
+		s.mu.Lock()
+		if s.byKey[k] == p {
+			s.drop(k)
+		}
+		s.mu.Unlock()
+	}
+	close(p.done)
+}
+
+// shared is what read returns, or has returned to somebody else under that key.
+func (v *visit) shared(k pageKey, read func() (*logPage, error)) (*logPage, error) {
+	p, mine := v.pages.take(k)
 	if mine {
 		p.err = errPageLost // unless it is read
-		defer close(p.done)
-		p.page, p.err = v.readPage(after)
+		defer v.pages.settle(k, p)
+		p.page, p.err = read()
 		return p.page, p.err
 	}
 	select {
@@ -142,6 +184,17 @@ func (v *visit) livePage(after wal.Offset) (*logPage, error) {
 	case <-v.r.Context().Done():
 		return nil, context.Cause(v.r.Context())
 	}
+}
+
+// livePage is readPage, shared.
+func (v *visit) livePage(after wal.Offset) (*logPage, error) {
+	return v.shared(pageKey{id: v.sh.ID(), after: after, tail: v.sh.Tail()}, func() (*logPage, error) { return v.readPage(after) })
+}
+
+// liveEvents is readEvents, shared.
+func (v *visit) liveEvents(after, tail wal.Offset) (*logPage, error) {
+	k := pageKey{id: v.sh.ID(), after: after, tail: tail, events: true}
+	return v.shared(k, func() (*logPage, error) { return v.readEvents(after, tail) })
 }
 
 // errPageLost: the one who read a page for all was interrupted by a panic.

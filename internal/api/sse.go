@@ -17,8 +17,9 @@ const (
 	// keepAlive is the longest silence on a stream: proxies cut connections on
 	// which nothing happens.
 	keepAlive = 21 * time.Second
-	// batchBytes is about how much of a log is read before it is sent.
-	batchBytes = 256 << 10
+	// eventBytes is how much of a batch is read before it is sent, in bytes: with its
+	// last entry a piece is nearly always small enough to be kept for others.
+	eventBytes = pieceBytes / 2
 )
 
 // A stream announces its position in up-to-date messages, and there only as a
@@ -100,28 +101,21 @@ func (v *visit) events(at wal.Offset, over time.Time) error {
 }
 
 // sendBatch sends the entries after the one at after, up to tail, and that the
-// client is then up to date. It never has more than a piece of them in memory.
+// client is then up to date. What it sends is shared with all who are at the same
+// place, piece by piece: it holds one of them at a time.
 func (v *visit) sendBatch(after, tail wal.Offset) (gone bool, err error) {
-	buf := buffers.Get().(*[]byte)
-	defer func() {
-		if cap(*buf) <= keepBuffer {
-			buffers.Put(buf)
-		}
-	}()
 	for at := after; at.Less(tail); {
-		b := (*buf)[:0]
-		at, err = v.sh.ReadEntries(at, tail, func(json []byte) bool {
-			b = append(append(append(b, "data: "...), json...), "\n\n"...)
-			return len(b) < batchBytes
-		})
-		*buf = b
+		piece, err := v.liveEvents(at, tail)
 		if errors.Is(err, registry.ErrRemoved) {
 			return true, nil
 		} else if err != nil {
-			v.src.Damaged(v.sh, err)
+			if v.r.Context().Err() == nil {
+				v.src.Damaged(v.sh, err)
+			}
 			return false, fmt.Errorf("stream the log of shape %s: %w", v.sh.Handle(), err)
 		}
-		v.mustWrite(b)
+		v.mustWrite(piece.body)
+		at = piece.end
 	}
 	v.sendUpToDate(tail)
 	return false, nil

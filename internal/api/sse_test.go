@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -189,5 +190,47 @@ func TestFramer(t *testing.T) {
 		if got := w.body.String(); got != want {
 			t.Fatalf("cut at %d: %q", cut, got)
 		}
+	}
+}
+
+// TestManyStreamsOneBatch: what many streams are sent is read once, piece by piece;
+// a piece with a huge entry is not kept.
+func TestManyStreamsOneBatch(t *testing.T) {
+	for _, c := range []struct{ entries, padding, kept int }{
+		{2, 0, 1}, {3000, 0, 5}, {3, 300 << 10, 0}, {4, 100 << 10, 2},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			h := newHarbour(t)
+			h.padding = c.padding
+			cfg := insecure()
+			cfg.StreamTime = 2 * time.Second
+			handler := serve(cfg, h)
+			target := "/v1/shape?table=boats&offset=0_inf&live=true&live_sse=true&handle=" + handleOf(t, handler)
+			var all sync.WaitGroup
+			bodies := make([]string, 20)
+			for i := range bodies {
+				all.Go(func() {
+					w := &limited{header: http.Header{}, most: 1 << 30}
+					handler.ServeHTTP(w, newRequest("GET", target))
+					bodies[i] = w.body.String()
+				})
+			}
+			synctest.Wait()
+			if err := h.append(100, c.entries); err != nil {
+				t.Fatal(err)
+			}
+			all.Wait()
+			if n := strings.Count(bodies[0], "data: "); n != c.entries+1 {
+				t.Errorf("%d messages of %d", n, c.entries+1)
+			}
+			for _, b := range bodies {
+				if b != bodies[0] {
+					t.Errorf("%d bytes, and %d", len(b), len(bodies[0]))
+				}
+			}
+			if n := len(handler.pages.order); n != c.kept || n != len(handler.pages.byKey) {
+				t.Errorf("%d pieces are kept, want %d", n, c.kept)
+			}
+		})
 	}
 }

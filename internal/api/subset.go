@@ -239,7 +239,7 @@ func (b *subsetBody) row(row wal.Tuple) error {
 	b.rows++
 	b.buf = consume.AppendInsertRow(b.buf, b.v.def, row)
 	b.buf = append(append(b.buf[:len(b.buf)-2], b.mark...), "}}"...)
-	if len(b.buf) < batchBytes {
+	if len(b.buf) < pieceBytes {
 		return nil
 	}
 	if !b.v.began {

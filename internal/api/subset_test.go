@@ -101,7 +101,7 @@ func TestLargeSubset(t *testing.T) {
 			t.Fatalf("mark %d, in the metadata %d", row.Headers.Mark, body.Metadata.Mark)
 		}
 	}
-	if w.largest > batchBytes+2000 {
+	if w.largest > pieceBytes+2000 {
 		t.Errorf("a piece of %d bytes", w.largest)
 	}
 
