@@ -28,11 +28,28 @@ func (x *exchange) delete() error {
 		return err
 	}
 	x.src.Delete(sh)
+	gone(ctx, sh)
 	h := x.w.Header()
 	h[hCacheControl] = []string{"no-cache"}
 	h[hHasData] = []string{"true"}
 	x.send(http.StatusAccepted, nil)
 	return nil
+}
+
+// gone waits until a shape is no more, so that whoever removed it does not find it
+// again. If that takes too long it is still to be: hence 202.
+func gone(ctx context.Context, sh *registry.Shape) {
+	for {
+		changed := sh.Changed()
+		if _, removed := sh.Removed(); removed {
+			return
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return
+		}
+	}
 }
 
 // condemned finds the shape to remove, by its definition, its handle, or both.

@@ -20,6 +20,10 @@ const (
 	// stallTimeout is how long a body may stand still because the snapshot
 	// does.
 	stallTimeout = 90 * time.Second
+	// settleTime is how long an answer waits for its chunk to be whole. Rows that
+	// cannot be read are then refused with the reason; later, the body can only be
+	// cut, and a client that asks again learns nothing.
+	settleTime = 100 * time.Millisecond
 )
 
 // awaitSnapshot waits until the shape's snapshot has begun: from then on every
@@ -110,6 +114,20 @@ func (v *visit) awaitChunk(c shapelog.Chunk) error {
 	return v.snapshotFailed(err)
 }
 
+// awaitWhole waits a little for the end of a chunk.
+func (v *visit) awaitWhole(c shapelog.Chunk) error {
+	ctx, cancel := context.WithTimeout(v.r.Context(), settleTime)
+	defer cancel()
+	err := c.WaitClosed(ctx)
+	switch {
+	case err == nil, v.r.Context().Err() == nil && errors.Is(err, context.DeadlineExceeded):
+		return nil
+	case v.r.Context().Err() != nil:
+		return context.Cause(v.r.Context())
+	}
+	return v.snapshotFailed(err)
+}
+
 // serveChunk answers with one chunk of the snapshot, also while it is being
 // written.
 func (v *visit) serveChunk(k int) error {
@@ -123,6 +141,9 @@ func (v *visit) serveChunk(k int) error {
 	}
 	chunk := snap.Chunk(k)
 	if err := v.awaitChunk(chunk); err != nil {
+		return err
+	}
+	if err := v.awaitWhole(chunk); err != nil {
 		return err
 	}
 	size, closed, err := chunk.Size()

@@ -28,8 +28,8 @@ var (
 	ErrSlow = errors.New("first row took too long")
 	// ErrDenied: our role may not do that.
 	ErrDenied = errors.New("permission denied")
-	// ErrValue: a subset's clauses ask for something that Postgres cannot
-	// compute for the values they meet.
+	// ErrValue: a clause asks for something that Postgres cannot compute for the
+	// values it meets.
 	ErrValue = errors.New("a value cannot be used")
 	// ErrOrder: a subset is to be ordered by values that have no order.
 	ErrOrder = errors.New("no order")
@@ -42,7 +42,7 @@ var (
 const (
 	textLock   = "Snapshot timed out while waiting for a table lock"
 	textPool   = "Snapshot creation failed because of a connection pool queue timeout"
-	textDenied = "Unable to create initial snapshot: "
+	textUnable = "Unable to create initial snapshot: "
 )
 
 // Error is an error of one of the kinds above.
@@ -140,7 +140,7 @@ func typedByCode(pg *pgconn.PgError, err error) error {
 	case "55P03", "40P01": // lock not available, deadlock
 		return &Error{Kind: ErrLockTimeout, Text: textLock, Err: err}
 	case "42501": // insufficient privilege
-		return &Error{Kind: ErrDenied, Text: textDenied + pg.Message, Err: err}
+		return &Error{Kind: ErrDenied, Text: textUnable + pg.Message, Err: err}
 	case "53300", "57P01", "57P02", "57P03", "57P04", "57P05": // too many connections, shutting down, starting up …
 		return &Error{Kind: ErrUnreachable, Err: err}
 	}
@@ -151,6 +151,21 @@ func typedByCode(pg *pgconn.PgError, err error) error {
 		return &Error{Kind: ErrDenied, Err: err}
 	}
 	return err
+}
+
+// valueError gives ErrValue, and a text that begins with prefix, to what Postgres
+// says of values. Its own words are passed on only where they quote nothing, or the
+// request: others may quote a row.
+func valueError(err error, prefix string) error {
+	pg, ok := errors.AsType[*pgconn.PgError](err)
+	if !ok || !strings.HasPrefix(pg.Code, "22") { // data exceptions
+		return err
+	}
+	text := pg.Message
+	if strings.Contains(text, `"`) && !strings.HasPrefix(text, "invalid input value for enum ") {
+		text = fmt.Sprintf("the clause cannot be computed for every row (SQLSTATE %s)", pg.Code)
+	}
+	return &Error{Kind: ErrValue, Text: prefix + text, Err: err}
 }
 
 func hasCode(err error, code string) bool {

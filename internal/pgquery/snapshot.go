@@ -31,7 +31,7 @@ func (db *DB) Snapshot(ctx context.Context, def *shape.Def, onStart func(wal.Sna
 	if def.Log != shape.LogChangesOnly {
 		query = rowsQuery(def)
 	}
-	return db.read(ctx, "snapshot", def, query, onStart, onRow)
+	return valueError(db.read(ctx, "snapshot", def, query, onStart, onRow), textUnable)
 }
 
 // read runs a query over a definition's rows, "" for none, in a transaction of

@@ -3,7 +3,6 @@ package pgquery
 import (
 	"context"
 	"errors"
-	"fmt"
 	"strconv"
 	"strings"
 	"time"
@@ -41,7 +40,8 @@ func (db *DB) Subset(ctx context.Context, s *shape.Subset, onStart func(wal.Snap
 	}
 	ctx, cancel := context.WithTimeoutCause(ctx, subsetLimit, errSubsetLimit)
 	defer cancel()
-	return valueError(db.read(ctx, "subset", s.Def, subsetQuery(s), func(sn wal.Snapshot, _ []Edge) error { return onStart(sn) }, onRow))
+	err := db.read(ctx, "subset", s.Def, subsetQuery(s), func(sn wal.Snapshot, _ []Edge) error { return onStart(sn) }, onRow)
+	return orderError(valueError(err, ""))
 }
 
 // subsetQuery is SELECT with the shape's own clause and the subset's. Both are
@@ -69,19 +69,12 @@ func subsetQuery(s *shape.Subset) string {
 	return b.String()
 }
 
-// valueError gives ErrValue to what Postgres says of values. Its own words are
-// passed on only where they quote the request: others may quote a row.
-func valueError(err error) error {
+// orderError gives ErrOrder to an order by what has none. Postgres's words name a
+// type.
+func orderError(err error) error {
 	pg, ok := errors.AsType[*pgconn.PgError](err)
-	switch {
-	case !ok:
-		return err
-	case pg.Code == "22P02" && strings.HasPrefix(pg.Message, "invalid input value for enum "):
-		return &Error{Kind: ErrValue, Text: pg.Message, Err: err}
-	case strings.HasPrefix(pg.Code, "22"): // data exceptions
-		return &Error{Kind: ErrValue, Text: fmt.Sprintf("the clause cannot be computed for every row (SQLSTATE %s)", pg.Code), Err: err}
-	case pg.Code == "42883" && strings.Contains(pg.Message, "ordering operator"):
-		return &Error{Kind: ErrOrder, Text: pg.Message, Err: err} // names a type
+	if ok && pg.Code == "42883" && strings.Contains(pg.Message, "ordering operator") {
+		return &Error{Kind: ErrOrder, Text: pg.Message, Err: err}
 	}
 	return err
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"sync"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
@@ -68,6 +69,27 @@ func (c Chunk) WaitStarted(ctx context.Context) error {
 		err = ErrNoChunk
 	}
 	return err
+}
+
+// WaitClosed waits until the chunk is whole. The error is ctx's, ErrNoChunk, or why
+// the snapshot was given up.
+func (c Chunk) WaitClosed(ctx context.Context) error {
+	for {
+		v, err := c.view(math.MaxInt64, true)
+		switch {
+		case err != nil:
+			return err
+		case v.closed:
+			return nil
+		case v.failed != nil:
+			return v.failed
+		}
+		select {
+		case <-v.progress:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
 }
 
 // Size returns the chunk's size in bytes and true once the chunk is closed.
