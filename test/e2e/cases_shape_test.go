@@ -1,0 +1,486 @@
+package e2e
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"hash/crc32"
+	"io"
+	"maps"
+	"net/http"
+	"net/url"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/spillway-sync/spillway/internal/wal"
+)
+
+// caseShape is a client of a case.
+type caseShape struct {
+	f       *follower
+	pending chan answer // of a request in the background
+}
+
+type answer struct {
+	status int
+	header http.Header
+	body   []byte
+	err    error
+}
+
+// part is what a client read: messages, then what else happened.
+type part struct {
+	messages []json.RawMessage
+	note     string
+}
+
+func (c *caseFile) shape(name string) *caseShape {
+	c.t.Helper()
+	s := c.shapes[name]
+	if s == nil {
+		c.t.Fatalf("no shape %q was asked for", name)
+	}
+	return s
+}
+
+func (c *caseFile) ask(params url.Values) *caseShape {
+	f := newFollower("")
+	f.params = params
+	return &caseShape{f: f}
+}
+
+// begin makes a request in the background.
+func (s *caseShape) begin(base string, live bool) {
+	q := s.query()
+	if live {
+		q.Set("live", "true")
+	}
+	s.pending = make(chan answer, 1)
+	go func(to chan answer) { to <- send(http.MethodGet, base, q, "") }(s.pending)
+}
+
+func (s *caseShape) query() url.Values {
+	q := maps.Clone(s.f.params)
+	if q.Get("offset") == "" || s.f.handle != "" {
+		q.Set("offset", s.f.offset)
+	}
+	if s.f.handle != "" {
+		q.Set("handle", s.f.handle)
+	}
+	return q
+}
+
+func send(method, base string, q url.Values, body string) (a answer) {
+	req, err := http.NewRequest(method, base+"?"+q.Encode(), strings.NewReader(body))
+	if err != nil {
+		return answer{err: err}
+	}
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return answer{err: err}
+	}
+	defer resp.Body.Close()
+	a = answer{status: resp.StatusCode, header: resp.Header}
+	a.body, a.err = io.ReadAll(resp.Body)
+	return a
+}
+
+// target is a position behind all that is committed now.
+func (c *caseFile) target() wal.LSN {
+	c.t.Helper()
+	target, err := wal.ParseLSN(c.db.Value("SELECT pg_current_wal_insert_lsn()"))
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	// So that there is something behind it, at once; also if a case has others wait
+	// for a standby.
+	c.db.Exec("SET synchronous_commit = local; INSERT INTO public.tick DEFAULT VALUES")
+	return target
+}
+
+// read reads a shape on until it has seen all that is committed now.
+func (c *caseFile) read(s *caseShape) []part {
+	c.t.Helper()
+	return c.readTo(s, c.target())
+}
+
+func (c *caseFile) readTo(s *caseShape, target wal.LSN) []part {
+	c.t.Helper()
+	parts := []part{{}}
+	eventually(c.t, 30*time.Second, "a shape to have seen everything", func() error {
+		last := &parts[len(parts)-1]
+		a := c.answer(s)
+		if a.err != nil {
+			last.note += fmt.Sprintf("%d, cut off\n", a.status)
+			return nil
+		}
+		switch a.status {
+		case http.StatusOK:
+		case http.StatusConflict:
+			last.note += "409: again from the beginning\n"
+			parts = append(parts, part{})
+			s.f.reset()
+			return errors.New("rotated")
+		default:
+			last.note += a.refusal() + "\n"
+			return nil
+		}
+		var messages []json.RawMessage
+		if err := json.Unmarshal(a.body, &messages); err != nil {
+			c.t.Fatalf("%v in %.300s", err, a.body)
+		}
+		last.messages = append(last.messages, messages...)
+		last.note += s.apply(messages)
+		s.f.offset, s.f.handle = a.header.Get("electric-offset"), a.header.Get("electric-handle")
+		return c.reached(messages, target)
+	})
+	return parts
+}
+
+// answer is that of the request in the background, or of a new one.
+func (c *caseFile) answer(s *caseShape) answer {
+	c.t.Helper()
+	if s.pending == nil {
+		s.begin(c.s.url, false)
+	}
+	var a answer
+	select {
+	case a = <-s.pending:
+	case <-time.After(60 * time.Second):
+		c.t.Fatal("no answer")
+	}
+	s.pending = nil
+	if a.status == 0 {
+		c.t.Fatal(a.err)
+	}
+	return a
+}
+
+// apply changes the rows that the client holds, and says what it cannot.
+func (s *caseShape) apply(messages []json.RawMessage) (faults string) {
+	if s.f.params.Get("log") == "changes_only" || s.f.params.Get("offset") == "now" {
+		return "" // it lacks rows that are changed
+	}
+	for _, raw := range messages {
+		var m message
+		err := json.Unmarshal(raw, &m)
+		if err == nil {
+			err = s.f.apply(m)
+		}
+		if err != nil {
+			faults += err.Error() + "\n"
+		}
+	}
+	return faults
+}
+
+func (c *caseFile) reached(messages []json.RawMessage, target wal.LSN) error {
+	var m struct {
+		Headers struct {
+			Seen string `json:"global_last_seen_lsn"`
+		}
+	}
+	if len(messages) == 0 {
+		return errors.New("an empty page")
+	}
+	if err := json.Unmarshal(messages[len(messages)-1], &m); err != nil {
+		c.t.Fatal(err)
+	}
+	seen, err := strconv.ParseUint(m.Headers.Seen, 10, 64)
+	if err != nil || wal.LSN(seen) < target {
+		return fmt.Errorf("seen %q, want %d", m.Headers.Seen, target)
+	}
+	return nil
+}
+
+// ids lists the values of column id of the rows that the client holds.
+func (s *caseShape) ids() string {
+	var ids []int
+	for _, row := range s.f.rows {
+		id, err := strconv.Atoi(*row["id"])
+		if err != nil {
+			return err.Error()
+		}
+		ids = append(ids, id)
+	}
+	if len(ids) == 0 {
+		return "none"
+	}
+	slices.Sort(ids)
+	return strings.Trim(fmt.Sprint(ids), "[]")
+}
+
+// rows shows the rows that a client holds when it has read on.
+func (c *caseFile) rows(s *caseShape) string {
+	c.t.Helper()
+	var b strings.Builder
+	for _, p := range c.read(s) {
+		b.WriteString(p.note)
+	}
+	for _, key := range slices.Sorted(maps.Keys(s.f.rows)) {
+		row, err := json.Marshal(s.f.rows[key])
+		if err != nil {
+			c.t.Fatal(err)
+		}
+		fmt.Fprintf(&b, "%s %s\n", key, short(row))
+	}
+	return b.String()
+}
+
+// caseMessage is a message as far as cases show it.
+type caseMessage struct {
+	Key      string          `json:"key"`
+	Value    json.RawMessage `json:"value"`
+	OldValue json.RawMessage `json:"old_value"`
+	Headers  struct {
+		Operation, Control string
+		Relation           []string
+		Txids              []int64
+		LSN                string
+		Op                 int    `json:"op_position"`
+		Last               bool   `json:"last"`
+		KeyTo              string `json:"key_change_to"`
+		KeyFrom            string `json:"key_change_from"`
+	}
+}
+
+func (c *caseFile) show(parts []part) string {
+	c.t.Helper()
+	var b strings.Builder
+	for _, p := range parts {
+		b.WriteString(c.showMessages(p.messages))
+		b.WriteString(p.note)
+	}
+	return b.String()
+}
+
+func (c *caseFile) parse(raw json.RawMessage) *caseMessage {
+	c.t.Helper()
+	var m caseMessage
+	if err := json.Unmarshal(raw, &m); err != nil {
+		c.t.Fatalf("%v in %.300s", err, raw)
+	}
+	return &m
+}
+
+// showMessages prints messages, one a line. Up-to-date is left out: reading ends
+// with it.
+func (c *caseFile) showMessages(messages []json.RawMessage) string {
+	c.t.Helper()
+	var first, rest []string
+	for _, raw := range messages {
+		m := c.parse(raw)
+		switch h := m.Headers; {
+		case h.Control == "up-to-date":
+		case h.Control != "":
+			rest = append(rest, h.Control)
+		case h.LSN == "":
+			first = append(first, fmt.Sprintf("%s %s %s", h.Operation, m.Key, short(m.Value))+m.relation())
+		default:
+			rest = append(rest, c.change(m))
+		}
+	}
+	slices.Sort(first)
+	all := strings.Join(append(first, rest...), "\n")
+	if all != "" {
+		all += "\n"
+	}
+	return all
+}
+
+// relation is shown if it is another than the key's.
+func (m *caseMessage) relation() string {
+	r := m.Headers.Relation
+	if len(r) == 2 && strings.HasPrefix(m.Key, strings.ReplaceAll(fmt.Sprintf(`"%s"."%s"`, strings.ReplaceAll(r[0], `"`, `""`), strings.ReplaceAll(r[1], `"`, `""`)), "/", "//")+"/") {
+		return ""
+	}
+	return fmt.Sprintf(" of %q", r)
+}
+
+func (c *caseFile) change(m *caseMessage) string {
+	h := &m.Headers
+	line := fmt.Sprintf("%s %s %s%s", h.Operation, m.Key, short(m.Value), m.relation())
+	if m.OldValue != nil {
+		line += fmt.Sprintf(" was %s", short(m.OldValue))
+	}
+	line += fmt.Sprintf(" tx %d op %d", c.txn(h.LSN), h.Op)
+	if len(h.Txids) != 1 {
+		line += fmt.Sprintf(" txids %v", h.Txids)
+	}
+	if h.KeyTo != "" {
+		line += " to " + h.KeyTo
+	}
+	if h.KeyFrom != "" {
+		line += " from " + h.KeyFrom
+	}
+	if h.Last {
+		line += " last"
+	}
+	return line
+}
+
+func (c *caseFile) txn(lsn string) int {
+	if c.txns[lsn] == 0 {
+		c.txns[lsn] = len(c.txns) + 1
+	}
+	return c.txns[lsn]
+}
+
+// count shows how many changes came of which transaction, if they are in order and
+// the last one says so.
+func (c *caseFile) count(parts []part) string {
+	c.t.Helper()
+	var b strings.Builder
+	for _, p := range parts {
+		var lsn string
+		var n, lasts, op int
+		flush := func() {
+			if n > 0 && lsn == "" {
+				fmt.Fprintf(&b, "%d first rows\n", n)
+			} else if n > 0 {
+				fmt.Fprintf(&b, "%d changes tx %d up to op %d, %d last\n", n, c.txn(lsn), op, lasts)
+			}
+			n, lasts, op = 0, 0, -1
+		}
+		flush()
+		for _, raw := range p.messages {
+			m := c.parse(raw)
+			h := m.Headers
+			if h.Control != "" {
+				continue
+			}
+			if h.LSN != lsn {
+				flush()
+				lsn = h.LSN
+			}
+			if lsn != "" && h.Op <= op {
+				fmt.Fprintf(&b, "op %d after %d\n", h.Op, op)
+			}
+			n, op = n+1, h.Op
+			if lasts > 0 {
+				b.WriteString("changes after the last\n")
+			}
+			if h.Last {
+				lasts++
+			}
+		}
+		flush()
+		b.WriteString(p.note)
+	}
+	return b.String()
+}
+
+var longText = regexp.MustCompile(`"(?:[^"\\]|\\.){200,}"`)
+
+// short cuts long texts.
+func short(value json.RawMessage) string {
+	return longText.ReplaceAllStringFunc(string(value), func(s string) string {
+		s = s[1 : len(s)-1]
+		return fmt.Sprintf(`"%s…" (%d bytes, %08x)`, s[:12], len(s), crc32.ChecksumIEEE([]byte(s)))
+	})
+}
+
+func (c *caseFile) handle(handle string) string {
+	if handle == "" {
+		return "none"
+	}
+	if c.handles[handle] == 0 {
+		c.handles[handle] = len(c.handles) + 1
+	}
+	return fmt.Sprint(c.handles[handle])
+}
+
+func (c *caseFile) showHandles(names []string) string {
+	c.t.Helper()
+	var b strings.Builder
+	for _, name := range names {
+		fmt.Fprintf(&b, "%s: handle %s\n", name, c.handle(c.shape(name).f.handle))
+	}
+	return b.String()
+}
+
+// request shows one answer and some of its headers.
+func (c *caseFile) request(method string, headers []string, input string) string {
+	c.t.Helper()
+	body := ""
+	if method == http.MethodPost {
+		i := strings.LastIndex(input, "\n")
+		input, body = input[:max(i, 0)], input[i+1:]
+	}
+	a := send(method, c.s.url, c.params(input), body)
+	if a.err != nil {
+		c.t.Fatal(a.err)
+	}
+	var b strings.Builder
+	fmt.Fprintf(&b, "%d", a.status)
+	var messages []json.RawMessage
+	if json.Unmarshal(a.body, &messages) != nil && len(a.body) > 0 {
+		fmt.Fprintf(&b, " %s", a.body)
+	}
+	b.WriteString("\n")
+	for _, name := range headers {
+		value := a.header.Get(name)
+		if name == "electric-handle" {
+			value = c.handle(value)
+		}
+		fmt.Fprintf(&b, "%s: %s\n", name, value)
+	}
+	return b.String() + c.showMessages(messages)
+}
+
+// each shows for each line of parameters what is answered, on one line.
+func (c *caseFile) each(base, input string) string {
+	c.t.Helper()
+	var b strings.Builder
+	for line := range strings.Lines(input) {
+		line = strings.TrimSuffix(line, "\n")
+		q := url.Values{"offset": {"-1"}}
+		for _, text := range []string{base, line} {
+			for param := range strings.SplitSeq(text, " ;; ") {
+				if param != "" {
+					c.param(q, param)
+				}
+			}
+		}
+		a := send(http.MethodGet, c.s.url, q, "")
+		if a.err != nil {
+			c.t.Fatal(a.err)
+		}
+		fmt.Fprintf(&b, "%s → %s", line, a.refusal())
+		if a.status < 500 && a.header.Get("electric-handle") != "" {
+			b.WriteString(", handle " + c.handle(a.header.Get("electric-handle")))
+		}
+		b.WriteString("\n")
+	}
+	return b.String()
+}
+
+// refusal is the status, and what a client is told if it is none of success.
+func (a *answer) refusal() string {
+	if a.status < 300 || a.status == http.StatusConflict {
+		return fmt.Sprint(a.status)
+	}
+	var m struct {
+		Message string
+		Errors  map[string]json.RawMessage
+	}
+	if json.Unmarshal(a.body, &m) != nil || m.Message == "" {
+		return fmt.Sprintf("%d %s", a.status, a.body)
+	}
+	if len(m.Errors) == 0 {
+		return fmt.Sprintf("%d %s", a.status, m.Message)
+	}
+	var texts []string
+	for _, field := range slices.Sorted(maps.Keys(m.Errors)) {
+		var list []string
+		text := string(m.Errors[field])
+		if json.Unmarshal(m.Errors[field], &list) == nil {
+			text = strings.Join(list, "; ")
+		}
+		texts = append(texts, field+": "+text)
+	}
+	return fmt.Sprintf("%d %s", a.status, strings.Join(texts, "; "))
+}
