@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -127,4 +128,34 @@ func shapeGet(t *testing.T, base string, q url.Values) (int, http.Header, string
 		t.Fatal(err)
 	}
 	return res.StatusCode, res.Header, string(body)
+}
+
+// Shapes are removed while others ask for them (case 350): nobody is told of an
+// internal error, and in the end there is one that is whole.
+func TestDeletedWhileAskedFor(t *testing.T) {
+	t.Parallel()
+	db := pgtest.New(t)
+	db.Exec(itemsTable + fmt.Sprintf(itemsRow, 1, 20))
+	s := newService(t, db.URL, "SPILLWAY_ALLOW_SHAPE_DELETION=true")
+	q := url.Values{"table": {"items"}, "offset": {"-1"}}
+	var all sync.WaitGroup
+	for range 4 {
+		all.Go(func() {
+			for range 50 {
+				if a := send(http.MethodGet, s.url, q, ""); a.status != http.StatusOK && a.status != http.StatusConflict {
+					t.Errorf("GET: %d %s %v", a.status, a.body, a.err)
+				}
+			}
+		})
+		all.Go(func() {
+			for range 50 {
+				if a := send(http.MethodDelete, s.url, q, ""); a.status != http.StatusAccepted && a.status != http.StatusNotFound {
+					t.Errorf("DELETE: %d %s %v", a.status, a.body, a.err)
+				}
+			}
+		})
+	}
+	all.Wait()
+	f := newFollower(s.url, "table", "items")
+	f.until(t, 30*time.Second, "all rows", func() error { return sameRows(f.items(), itemsOf(db, "")) })
 }
