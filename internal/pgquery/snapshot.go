@@ -93,7 +93,9 @@ func (r *reader) read(ctx context.Context, onStart func(wal.Snapshot, []Edge) er
 
 // begin opens the transaction and learns what its snapshot sees, in one round
 // trip. The table is locked first (as every reader locks it), so that it cannot
-// change between being compared with the definition and being read.
+// change between being compared with the definition and being read. So are its
+// partitions: a TRUNCATE of one, between the snapshot and the reading of that
+// partition, takes rows away that the snapshot sees (Postgres manual, "MVCC Caveats").
 //
 // The position Until is read by the same statement that takes the snapshot, and
 // so after it: a transaction the snapshot sees has its commit record below.
@@ -106,7 +108,7 @@ func (r *reader) begin(ctx context.Context) (wal.Snapshot, []Edge, error) {
 	if major(r.conn.PgConn()) >= 17 {
 		script += "SET LOCAL transaction_timeout = 0;\n"
 	}
-	script += "LOCK TABLE ONLY " + name + " IN ACCESS SHARE MODE;\n" +
+	script += "LOCK TABLE " + name + " IN ACCESS SHARE MODE;\n" +
 		"SELECT pg_current_snapshot(), pg_current_wal_insert_lsn();\n" +
 		"SELECT a.attrelid, a.attnum, a.attname, a.atttypid, a.atttypmod FROM pg_attribute a" +
 		" WHERE a.attrelid = " + quoteLiteral(name) + "::regclass AND a.attnum > 0 AND NOT a.attisdropped ORDER BY a.attnum;\n" +

@@ -91,6 +91,36 @@ func TestSnapshotOfFamilies(t *testing.T) {
 	}
 }
 
+// A TRUNCATE is not of one moment: it takes rows away that older snapshots see. So it
+// waits for first rows, also that of a partition.
+func TestSnapshotKeepsTruncateOut(t *testing.T) {
+	pg := pgtest.New(t)
+	pg.Exec(`create table parent (i int); create table child () inherits (parent);
+		create table p (i int) partition by range (i); create table p1 partition of p for values from (0) to (10) partition by range (i);
+		create table p2 partition of p1 for values from (0) to (10); insert into p values (1); insert into child values (1)`)
+	db := open(t, pg)
+	conn := session(t, pg, "set lock_timeout = '50ms'")
+	for name, part := range map[string]string{"p": "p2", "p1": "p2", "p2": "p2", "parent": "child"} {
+		rows := 0
+		err := db.Snapshot(t.Context(), all(table(t, db, name)), func(wal.Snapshot, []Edge) error {
+			if _, err := conn.Exec(t.Context(), "truncate "+part); !hasCode(err, "55P03") {
+				t.Errorf("%s of %s is truncated under a snapshot: %v", part, name, err)
+			}
+			return nil
+		}, func(wal.Tuple) error { rows++; return nil })
+		if err != nil || rows != 1 {
+			t.Errorf("%s: %d rows, %v", name, rows, err)
+		}
+	}
+	// Who may read the ancestor may read its partitions through it, and so lock them.
+	pg.Exec("grant select on p to public")
+	_, url := role(t, pg, "")
+	limited := open(t, pg, func(c *Config) { c.URL = url })
+	if _, rows := take(t, limited, all(table(t, limited, "p"))); len(rows) != 1 {
+		t.Errorf("a role with rights on the ancestor only: %d rows", len(rows))
+	}
+}
+
 // What the snapshot says it sees is what its rows are.
 func TestSnapshotVisibility(t *testing.T) {
 	pg := pgtest.New(t)

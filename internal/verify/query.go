@@ -74,9 +74,10 @@ func (c *check) begin(ctx context.Context, pg *pgconn.PgConn) (keys []int, err e
 	if err != nil {
 		return nil, err
 	}
-	// The table is locked, as by any reader, so that it stays as the catalogue has it.
+	// The table and its partitions are locked, as by any reader, so that they stay as the
+	// catalogue has them, and TRUNCATE takes nothing away that the snapshot sees.
 	answers, err := pg.Exec(ctx, "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY;\n"+settings+
-		"LOCK TABLE ONLY "+table+" IN ACCESS SHARE MODE;\nSELECT pg_catalog.pg_current_snapshot();\nSELECT pg_catalog.pg_current_wal_insert_lsn();\n"+
+		"LOCK TABLE "+table+" IN ACCESS SHARE MODE;\nSELECT pg_catalog.pg_current_snapshot();\nSELECT pg_catalog.pg_current_wal_insert_lsn();\n"+
 		fmt.Sprintf(columnsQuery+keyQuery, literal(table))).ReadAll()
 	if err != nil {
 		return nil, err
