@@ -18,7 +18,7 @@ import (
 
 // factKin holds the parents of tables, as JSON. A replay after a crash must route as it
 // was routed before, also while Postgres is away.
-const factKin = "kin"
+const factKin = "parents"
 
 // families keeps what is known of partitions in step with the catalogue, for the
 // stream. Four ways lead here: a snapshot sees a family, a Relation message of the
@@ -28,7 +28,8 @@ const factKin = "kin"
 // will ever hold comes through the stream. Any other difference (ATTACH of a table
 // with rows, DETACH, DROP of a partition, a new inheritance child) changes what a
 // SELECT on the ancestor returns without a word in the stream: shapes on all
-// ancestors rotate.
+// ancestors rotate. So do those on a partition that has left its parent: it may have
+// been published in the parent's name only, and then its changes have not come since.
 type families struct {
 	e *Engine
 	// turn, one slot, is held by whoever changes what is known, also while he asks
@@ -89,6 +90,9 @@ func (f *families) see(ctx context.Context, oids []uint32, found []pgquery.Edge)
 		return nil
 	}
 	changed := make(map[uint32]string) // tables whose rows changed without a word
+	for oid := range was.below(n.left) {
+		changed[oid] = "it was detached, and may not have been published since"
+	}
 	for _, r := range n.removed {
 		for a := range was.above(r.parent) {
 			changed[a] = "a partition or inheritance child was detached or dropped"

@@ -32,21 +32,23 @@ func TestKinLearns(t *testing.T) {
 		removed []edge
 		ancestors,
 		of uint32 // the number of ancestors of a table, afterwards
+		left []uint32
 	}{
-		"the same":                  {[]uint32{1}, edges(2, 1, 3, 2, 4, 1), 0, nil, 2, 3},
-		"seen from below":           {[]uint32{3}, edges(3, 2, 2, 1), 0, nil, 2, 3},
-		"a new one":                 {[]uint32{1}, edges(2, 1, 3, 2, 4, 1, 5, 2), 1, nil, 2, 5},
-		"a new one, from below":     {[]uint32{5}, edges(5, 2, 2, 1), 1, nil, 2, 5},
-		"one detached":              {[]uint32{1}, edges(2, 1, 4, 1), 0, []edge{{3, 2}}, 0, 3},
-		"one detached, from below":  {[]uint32{3}, nil, 0, []edge{{3, 2}}, 0, 3},
-		"a whole branch detached":   {[]uint32{1}, edges(4, 1), 0, []edge{{2, 1}}, 1, 3},
-		"a branch, seen from there": {[]uint32{2}, edges(3, 2), 0, []edge{{2, 1}}, 1, 3},
-		"a stranger":                {[]uint32{30}, nil, 0, nil, 0, 30},
+		"the same":                  {[]uint32{1}, edges(2, 1, 3, 2, 4, 1), 0, nil, 2, 3, nil},
+		"seen from below":           {[]uint32{3}, edges(3, 2, 2, 1), 0, nil, 2, 3, nil},
+		"a new one":                 {[]uint32{1}, edges(2, 1, 3, 2, 4, 1, 5, 2), 1, nil, 2, 5, nil},
+		"a new one, from below":     {[]uint32{5}, edges(5, 2, 2, 1), 1, nil, 2, 5, nil},
+		"one detached":              {[]uint32{1}, edges(2, 1, 4, 1), 0, []edge{{3, 2}}, 0, 3, []uint32{3}},
+		"one detached, from below":  {[]uint32{3}, nil, 0, []edge{{3, 2}}, 0, 3, []uint32{3}},
+		"a whole branch detached":   {[]uint32{1}, edges(4, 1), 0, []edge{{2, 1}}, 1, 3, []uint32{2}},
+		"a branch, seen from there": {[]uint32{2}, edges(3, 2), 0, []edge{{2, 1}}, 1, 3, []uint32{2}},
+		"a stranger":                {[]uint32{30}, nil, 0, nil, 0, 30, nil},
+		"one detached and attached": {[]uint32{1}, append(edges(2, 1, 4, 1), pgquery.Edge{Child: 3, Parent: 2, Made: 9}), 1, nil, 2, 3, []uint32{3}},
 	} {
 		n := known.learn(c.oids, c.found)
 		slices.SortFunc(n.removed, func(a, b edge) int { return int(a.child) - int(b.child) })
-		if len(n.added) != c.added || !slices.Equal(n.removed, c.removed) {
-			t.Errorf("%s: added %v, removed %v", name, n.added, n.removed)
+		if len(n.added) != c.added || !slices.Equal(n.removed, c.removed) || !slices.Equal(n.left, c.left) {
+			t.Errorf("%s: added %v, removed %v, left %v", name, n.added, n.removed, n.left)
 		}
 		got, ok := n.kin.ancestors()[c.of]
 		if !ok || len(got) != int(c.ancestors) {

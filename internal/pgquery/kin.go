@@ -12,6 +12,8 @@ import (
 // Edge says that a table is a partition or an inheritance child of another.
 type Edge struct {
 	Child, Parent uint32
+	// Made is the transaction that made it so, modulo 2³².
+	Made uint32
 	// Together: the table was made in the transaction that made it a partition.
 	Together bool
 }
@@ -26,7 +28,7 @@ with recursive down(oid) as (
 	select unnest(%[1]s)
 	union select i.inhparent from up u join pg_inherits i on i.inhrelid = u.oid
 )
-select i.inhrelid, i.inhparent, c.relispartition and a.xmin = i.xmin
+select i.inhrelid, i.inhparent, i.xmin, c.relispartition and a.xmin = i.xmin
 from pg_inherits i
 join pg_class c on c.oid = i.inhrelid
 join pg_attribute a on a.attrelid = i.inhrelid and a.attname = 'tableoid' and a.attnum < 0
@@ -63,15 +65,15 @@ func (db *DB) Kin(ctx context.Context, oids []uint32) (edges []Edge, there []uin
 func parseEdges(res *pgconn.Result) ([]Edge, error) {
 	edges := make([]Edge, len(res.Rows))
 	for i, row := range res.Rows {
-		child, err := strconv.ParseUint(string(row[0]), 10, 32)
-		if err != nil {
-			return nil, fmt.Errorf("read an oid: %w", err)
+		e := Edge{Together: string(row[3]) == "t"}
+		for j, to := range []*uint32{&e.Child, &e.Parent, &e.Made} {
+			n, err := strconv.ParseUint(string(row[j]), 10, 32)
+			if err != nil {
+				return nil, fmt.Errorf("read an oid or a transaction: %w", err)
+			}
+			*to = uint32(n)
 		}
-		parent, err := strconv.ParseUint(string(row[1]), 10, 32)
-		if err != nil {
-			return nil, fmt.Errorf("read an oid: %w", err)
-		}
-		edges[i] = Edge{Child: uint32(child), Parent: uint32(parent), Together: string(row[2]) == "t"}
+		edges[i] = e
 	}
 	return edges, nil
 }

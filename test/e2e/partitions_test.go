@@ -73,6 +73,9 @@ func TestPartitions(t *testing.T) {
 		{"215: the same in one transaction", "BEGIN; CREATE TABLE au (LIKE root); INSERT INTO au VALUES (41, 'au', 'u'); ALTER TABLE root ATTACH PARTITION au FOR VALUES IN ('au'); COMMIT", []string{"root", "where"}},
 		{"215: DETACH", "ALTER TABLE root DETACH PARTITION za", []string{"root", "where"}},
 		{"a partition dropped at the second level", "DROP TABLE india", []string{"root", "where", "asia"}},
+		// While it was detached it was not published: nobody tells of the row.
+		{"DETACH and ATTACH between two looks", "ALTER TABLE root DETACH PARTITION us; INSERT INTO us (id, region, v) VALUES (70, 'us', 'unseen'); ALTER TABLE root ATTACH PARTITION us FOR VALUES IN ('us')", []string{"root", "where", "us"}},
+		{"the same at the second level, of what holds no rows itself", "ALTER TABLE root DETACH PARTITION asia; INSERT INTO asia VALUES (71, 'jp', 'unseen'); ALTER TABLE root ATTACH PARTITION asia FOR VALUES IN ('jp', 'in')", []string{"root", "where", "asia", "jp"}},
 		{"214: a table attached with its columns in another order", "INSERT INTO root VALUES (50, 'us', 'v')", nil},
 	} {
 		if c.sql == "" {
