@@ -74,6 +74,8 @@ type Consumer struct {
 	verdict verdict
 	bytes   int64 // what cur.ChunkBytes will be
 	held    Entry // JSON nil: none
+	// arrived are the keys that rows got in it, of a table with a deferrable key.
+	arrived map[string]bool
 }
 
 // New makes the consumer of a shape whose log has come to cur. A chunk of the
@@ -155,14 +157,14 @@ func (c *Consumer) Commit(tx *wal.Txn, out *Out) {
 		c.give(c.held.Offset, c.encoder().last(c.held.JSON), out)
 	}
 	c.cur.ChunkBytes = c.bytes
-	c.tx, c.verdict, c.held = 0, closed, Entry{}
+	c.tx, c.verdict, c.held, c.arrived = 0, closed, Entry{}, nil
 	c.Skip(tx.End)
 }
 
 // Abort forgets the open transaction, if there is one: it will come again from
 // its beginning, or never.
 func (c *Consumer) Abort() {
-	c.tx, c.verdict, c.held = 0, closed, Entry{}
+	c.tx, c.verdict, c.held, c.arrived = 0, closed, Entry{}, nil
 	c.bytes = c.cur.ChunkBytes
 }
 

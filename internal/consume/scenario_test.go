@@ -145,6 +145,7 @@ func (s *stage) newTable(rest string) (err error) {
 	if opts["kind"] != "" {
 		s.table.Kind = opts["kind"][0]
 	}
+	s.table.Deferrable = opts["deferrable"] != ""
 	s.shapes = nil
 	s.rel = announce(s.table, nil)
 	return nil

@@ -19,13 +19,13 @@ func (c *Consumer) step(tx *wal.Txn, ch *wal.Change, out *Out) error {
 	case wal.Insert:
 		in, err := c.in(after)
 		if err == nil && in {
-			c.emit(at, c.enc.message(inserted, tx, at, nil, after), out)
+			err = c.put(inserted, tx, at, nil, after, out)
 		}
 		return err
 	case wal.Delete:
 		in, err := c.in(before)
 		if err == nil && in {
-			c.emit(at, c.enc.message(deleted, tx, at, before, nil), out)
+			err = c.put(deleted, tx, at, before, nil, out)
 		}
 		return err
 	}
@@ -39,27 +39,59 @@ func (c *Consumer) step(tx *wal.Txn, ch *wal.Change, out *Out) error {
 			return err
 		}
 	}
-	c.update(tx, at, before, after, was, is, out)
-	return nil
+	return c.update(tx, at, before, after, was, is, out)
 }
 
 // update gives the entries of an update whose row was in the shape before it,
 // and is in it after.
-func (c *Consumer) update(tx *wal.Txn, at wal.Offset, before, after wal.Tuple, was, is bool, out *Out) {
+func (c *Consumer) update(tx *wal.Txn, at wal.Offset, before, after wal.Tuple, was, is bool, out *Out) error {
 	e := c.enc
 	switch {
 	case was && !is:
-		c.emit(at, e.message(deleted, tx, at, before, nil), out)
+		return c.put(deleted, tx, at, before, nil, out)
 	case is && !was:
-		c.emit(at, e.message(inserted, tx, at, nil, after), out)
+		return c.put(inserted, tx, at, nil, after, out)
 	case !is:
 	case differ(e.key, before, after):
-		c.emit(at, e.message(movedOut, tx, at, before, after), out)
+		if err := c.put(movedOut, tx, at, before, after, out); err != nil {
+			return err
+		}
 		at.Op++
-		c.emit(at, e.message(movedIn, tx, at, before, after), out)
+		return c.put(movedIn, tx, at, before, after, out)
 	case differ(c.def.Columns, before, after):
-		c.emit(at, e.message(updated, tx, at, before, after), out)
+		return c.put(updated, tx, at, before, after, out)
 	}
+	return nil
+}
+
+func (c *Consumer) put(f form, tx *wal.Txn, at wal.Offset, before, after wal.Tuple, out *Out) error {
+	if c.def.Table.Deferrable {
+		if err := c.trackKeys(f, before, after); err != nil {
+			return err
+		}
+	}
+	c.emit(at, c.enc.message(f, tx, at, before, after), out)
+	return nil
+}
+
+// trackKeys finds a key that two rows may have at once: one got it, and one that
+// has it leaves. The stream does not tell which of the two that is, and a client
+// knows only one, so the shape has to begin again. That a row came and went within
+// one transaction looks the same.
+func (c *Consumer) trackKeys(f form, before, after wal.Tuple) error {
+	t := c.def.Table
+	switch f {
+	case inserted, movedIn:
+		if c.arrived == nil {
+			c.arrived = map[string]bool{}
+		}
+		c.arrived[string(shape.AppendKeyValues(nil, t, after))] = true
+	case deleted, movedOut:
+		if key := shape.AppendKeyValues(nil, t, before); c.arrived[string(key)] {
+			return &Rotate{shape.ReasonKey, fmt.Sprintf("%s of %q.%q, whose key is deferrable", key, t.Schema, t.Name)}
+		}
+	}
+	return nil
 }
 
 // in reports whether the shape has the row.

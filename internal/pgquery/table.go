@@ -134,6 +134,7 @@ type columnRow struct {
 	Element    *string
 	Labels     []string
 	PKPosition *int64
+	Immediate  *bool // the primary key
 
 	Collation     *collation
 	Default       *collation
@@ -150,7 +151,7 @@ select c.oid, c.relkind::text, c.relreplident::text, c.relpersistence::text,
 	t.typname::text, b.oid, b.typtype::text, b.typcategory = 'A' and b.typlen = -1 and b.oid not in (22, 30),
 	e.typname::text,
 	case when b.typtype = 'e' then (select array_agg(l.enumlabel::text order by l.enumsortorder) from pg_enum l where l.enumtypid = b.oid) end,
-	k.position,
+	k.position, i.indimmediate,
 	case when co.oid is not null then json_build_object(
 		'provider', co.collprovider, 'collate', co.collcollate, 'ctype', co.collctype,
 		'locale', coalesce(to_jsonb(co)->>'colllocale', to_jsonb(co)->>'colliculocale')) end,
@@ -202,6 +203,7 @@ func buildTable(schema, name string, rows []columnRow) *shape.Table {
 	for i := range rows {
 		if p := rows[i].PKPosition; p != nil {
 			t.PK[*p-1] = i
+			t.Deferrable = !*rows[i].Immediate
 		}
 	}
 	return t

@@ -17,13 +17,14 @@ import (
 // tableRecord is one version of a table. Shapes point to it by number: a
 // million shapes on one table store it once.
 type tableRecord struct {
-	OID      uint32         `json:"oid"`
-	Schema   string         `json:"schema"`
-	Name     string         `json:"name"`
-	Kind     byte           `json:"kind"`
-	Identity byte           `json:"identity"`
-	Columns  []columnRecord `json:"columns"`
-	PK       []int          `json:"pk,omitempty"`
+	OID        uint32         `json:"oid"`
+	Schema     string         `json:"schema"`
+	Name       string         `json:"name"`
+	Kind       byte           `json:"kind"`
+	Identity   byte           `json:"identity"`
+	Columns    []columnRecord `json:"columns"`
+	PK         []int          `json:"pk,omitempty"`
+	Deferrable bool           `json:"deferrable,omitempty"`
 }
 
 type columnRecord struct {
@@ -118,7 +119,7 @@ type Tombstone struct {
 func recordTable(t *shape.Table) tableRecord {
 	r := tableRecord{
 		OID: t.OID, Schema: t.Schema, Name: t.Name,
-		Kind: t.Kind, Identity: t.Identity, PK: t.PK,
+		Kind: t.Kind, Identity: t.Identity, PK: t.PK, Deferrable: t.Deferrable,
 		Columns: make([]columnRecord, len(t.Columns)),
 	}
 	for i := range t.Columns {
@@ -140,7 +141,7 @@ func recordTable(t *shape.Table) tableRecord {
 func (r *tableRecord) table() *shape.Table {
 	t := &shape.Table{
 		OID: r.OID, Schema: r.Schema, Name: r.Name,
-		Kind: r.Kind, Identity: r.Identity, PK: r.PK,
+		Kind: r.Kind, Identity: r.Identity, PK: r.PK, Deferrable: r.Deferrable,
 		Columns: make([]shape.Column, len(r.Columns)),
 	}
 	for i := range r.Columns {

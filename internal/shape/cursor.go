@@ -24,6 +24,7 @@ const (
 	ReasonTruncate   Reason = "truncate"
 	ReasonSchema     Reason = "schema_changed"
 	ReasonIdentity   Reason = "replica_identity_not_full"
+	ReasonKey        Reason = "key_taken_twice" // by two rows at once: see Table.Deferrable
 	ReasonEvaluation Reason = "where_failed"
 	ReasonContinuity Reason = "continuity_lost"
 	ReasonSnapshot   Reason = "snapshot_failed"

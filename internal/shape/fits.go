@@ -13,7 +13,7 @@ func (d *Def) Fits(t *Table) error {
 		return fmt.Errorf("%w: it was dropped and made anew", ErrSchema)
 	case t.Schema != was.Schema || t.Name != was.Name:
 		return fmt.Errorf("%w: it is called %q.%q now", ErrSchema, t.Schema, t.Name)
-	case !sameNames(was, was.PK, t, t.PK):
+	case !sameNames(was, was.PK, t, t.PK), was.Deferrable != t.Deferrable:
 		return fmt.Errorf("%w: its primary key is another", ErrSchema)
 	case (d.AllColumns || len(was.PK) == 0) && len(t.Columns) != len(was.Columns):
 		return fmt.Errorf("%w: it has %d columns and had %d", ErrSchema, len(t.Columns), len(was.Columns))

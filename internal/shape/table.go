@@ -16,6 +16,10 @@ type Table struct {
 	// PK holds positions in Columns, in the order of the primary key's index.
 	// Without a primary key it is nil and every column takes part in the key.
 	PK []int
+	// Deferrable: the primary key holds between statements or at commits only
+	// (pg_index.indimmediate is false), so that two rows may have one key
+	// meanwhile.
+	Deferrable bool
 }
 
 // Column is one column of a Table.

@@ -55,6 +55,7 @@ var ddls = []struct{ rotates, sql, then string }{
 	{"", "CREATE TRIGGER t BEFORE UPDATE ON %[1]s FOR EACH ROW EXECUTE FUNCTION suppress_redundant_updates_trigger()", ""},
 	{"ASTW", "ALTER TABLE %[1]s DROP CONSTRAINT %[1]s_pkey", ""},
 	{"ASTW", "ALTER TABLE %[1]s DROP CONSTRAINT %[1]s_pkey, ADD PRIMARY KEY (title, id)", ""},
+	{"ASTW", "ALTER TABLE %[1]s DROP CONSTRAINT %[1]s_pkey, ADD PRIMARY KEY (id) DEFERRABLE", ""},
 	{"ASTW", "ALTER TABLE %[1]s RENAME TO %[1]s_new", "INSERT INTO %[1]s_new (id, title) VALUES (9, 'x')"},
 	{"ASTW", "ALTER TABLE %[1]s SET SCHEMA other", "INSERT INTO other.%[1]s (id, title) VALUES (9, 'x')"},
 	{"ASTW", "DROP TABLE %[1]s", "SELECT 1"},
