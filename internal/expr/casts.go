@@ -18,7 +18,7 @@ type castRow struct {
 // timestamptz and the other date types depend on TimeZone, which is UTC.
 // Casts from and to text by way of the input and output functions are not
 // listed (see findCast).
-var castTable = []castRow{
+var castTable = append([]castRow{
 	{kindInt2, kindInt4, true, sameInt},
 	{kindInt2, kindInt8, true, sameInt},
 	{kindInt2, kindFloat4, true, intToFloat4},
@@ -79,7 +79,7 @@ var castTable = []castRow{
 	{kindTime, kindTimetz, true, timeToTimetz},
 	{kindTimetz, kindTime, false, timetzToTime},
 	{kindInterval, kindTime, false, finiteOne(intervalToTime)},
-}
+}, jsonbCasts()...)
 
 var castIndex = indexCasts()
 

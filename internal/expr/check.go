@@ -102,6 +102,9 @@ func (c *checker) folded(at ast, n node) (node, error) {
 		return n, nil
 	}
 	v, err := compileValue(n)(nil)
+	if errors.Is(err, errVersions) {
+		return nil, c.fail(at, "Failed to apply function to constant arguments: "+errVersions.Error())
+	}
 	if err != nil {
 		return nil, c.fail(at, "Failed to apply function to constant arguments")
 	}
@@ -247,6 +250,9 @@ func null(at ast, t typ) *constant {
 
 // choice chooses the operator for two checked operands and casts them.
 func (c *checker) choice(at ast, name string, l, r node) (node, error) {
+	if _, ok := pathOperators[name]; ok {
+		return c.path(at, name, l, r)
+	}
 	if l.typeOf().kind == kindArray || r.typeOf().kind == kindArray {
 		return c.arrayOperator(at, name, l, r)
 	}
@@ -261,7 +267,9 @@ func (c *checker) choice(at ast, name string, l, r node) (node, error) {
 		return nil, c.fail(at, `unknown binary operator "`+name+`"`)
 	}
 	op := selectOperator(rows, l.typeOf(), r.typeOf())
-	if op == nil {
+	// Of two untyped operands, those of @> may be arrays or jsonb.
+	vague := arrayOperators[name] != nil && l.typeOf().kind == kindUnknown && r.typeOf().kind == kindUnknown
+	if op == nil || vague {
 		return nil, c.noOperator(at, l, r)
 	}
 	var err error

@@ -90,6 +90,9 @@ func (o *oracle) computes(least int, next func() string) {
 // Postgres too, on any row.
 func (o *oracle) checkComputedRefusal(text string, refusal *expr.Error) {
 	o.t.Helper()
+	if strings.Contains(refusal.Msg, "versions of Postgres differ") {
+		return
+	}
 	for _, reason := range []string{"overload", "constant arguments", "invalid syntax", "syntax error"} {
 		if !strings.Contains(refusal.Msg, reason) {
 			continue

@@ -130,6 +130,8 @@ func (c *checker) extreme(at *astSpecial, t typ, args []node) (node, error) {
 // orderOf is the order of a type's values; nil: it has none, or none that we know.
 func orderOf(t typ) func(a, b value) (int, error) {
 	switch t.kind {
+	case kindJSON, kindJSONB:
+		return nil
 	case kindEnum:
 		return enumCompare(t.decl)
 	case kindArray:

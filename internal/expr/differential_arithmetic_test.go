@@ -108,7 +108,7 @@ func TestComputationCatalogue(t *testing.T) {
 		join pg_type res on res.oid = oprresult
 		where oprnamespace = 'pg_catalog'::regnamespace and (oprleft = 0 or l.typname in (` + names + `))
 		and r.typname in (` + names + `) and res.typname in (` + names + `)
-		and (oprleft <> 0 and oprname in ('+', '-', '*', '/', '%', '&', '|', '#', '||')
+		and (oprleft <> 0 and oprname in ('+', '-', '*', '/', '%', '&', '|', '#', '||', '->', '->>') and not (oprname = '-' and l.typname = 'jsonb')
 			or oprleft = 0 and oprname in ('+', '-', '@', '~', '|/'))`)
 	if err != nil {
 		t.Fatal(err)

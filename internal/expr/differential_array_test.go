@@ -2,7 +2,6 @@ package expr_test
 
 import (
 	"math/rand/v2"
-	"strconv"
 	"strings"
 	"testing"
 )
@@ -147,34 +146,15 @@ func (g *generator) otherAtom() string {
 // newArrayOracle has a table like that of newOracle with arrays in it.
 func newArrayOracle(t testing.TB, g *generator) *oracle {
 	o := newOracle(t)
-	decls := make([]string, len(arrayColumns))
-	for i, c := range arrayColumns {
-		collate := ""
-		if c.elem == "text" || c.elem == "varchar" {
-			collate = ` collate "C.utf8"`
-		}
-		decls[i] = "add column " + c.name + " " + c.elem + "[]" + collate
-	}
-	o.exec("alter table x " + strings.Join(decls, ", "))
-	o.cols = nil
-	o.readColumns()
-	o.fill(g, 40)
-	var b strings.Builder
+	var added []addedColumn
 	for _, c := range arrayColumns {
-		for id := range 40 {
-			if !g.chance(10) {
-				b.WriteString("update x set " + c.name + " = " + quote(g.arrayText(c.elem)) + " where id = " + strconv.Itoa(id) + ";")
-			}
+		decl := c.elem + "[]"
+		if c.elem == "text" || c.elem == "varchar" {
+			decl += ` collate "C.utf8"`
 		}
+		added = append(added, addedColumn{c.name, decl, func() string { return g.arrayText(c.elem) }})
 	}
-	o.exec(b.String())
-	rows, err := o.query("select (x).* from x order by id")
-	if err != nil {
-		t.Fatal(err)
-	}
-	for i := range rows {
-		o.rows[i] = rows[i][1:]
-	}
+	o.extend(g, 40, added)
 	return o
 }
 

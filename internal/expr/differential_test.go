@@ -145,6 +145,41 @@ func (o *oracle) fill(g *generator, n int) {
 	o.rows = rows
 }
 
+// addedColumn is a column of one test.
+type addedColumn struct {
+	name, decl string
+	value      func() string
+}
+
+// extend adds columns, and fills the table with n rows.
+func (o *oracle) extend(g *generator, n int, added []addedColumn) {
+	o.t.Helper()
+	decls := make([]string, len(added))
+	for i, c := range added {
+		decls[i] = "add column " + c.name + " " + c.decl
+	}
+	o.exec("alter table x " + strings.Join(decls, ", "))
+	o.cols = nil
+	o.readColumns()
+	o.fill(g, n)
+	var b strings.Builder
+	for _, c := range added {
+		for id := range n {
+			if !g.chance(10) {
+				fmt.Fprintf(&b, "update x set %s = %s where id = %d;", c.name, quote(c.value()), id)
+			}
+		}
+	}
+	o.exec(b.String())
+	rows, err := o.query("select (x).* from x order by id")
+	if err != nil {
+		o.t.Fatal(err)
+	}
+	for i := range rows {
+		o.rows[i] = rows[i][1:]
+	}
+}
+
 func quote(s string) string {
 	q := "'" + strings.ReplaceAll(s, "'", "''") + "'"
 	if strings.Contains(s, `\`) {

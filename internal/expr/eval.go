@@ -294,7 +294,7 @@ func sameTypeCompare(op *operator) func(a, b value) int {
 			return p.compare
 		}
 	}
-	return compareBytes // enums
+	return op.compare
 }
 
 // compileLogic stops at the first arm that decides. An arm that fails before one

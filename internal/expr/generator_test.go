@@ -52,8 +52,8 @@ func (g *generator) value(typ string) string {
 		return g.interval()
 	case "mood":
 		return g.of("sad", "ok", "glad", "a b")
-	case "jsonb":
-		return g.of("null", "{}", `{"a": 1}`)
+	case "json", "jsonb":
+		return g.json(2)
 	case "point":
 		return "(1,2)"
 	case "pair":

@@ -23,6 +23,8 @@ const (
 	kindTime
 	kindTimetz
 	kindInterval
+	kindJSON
+	kindJSONB
 	kindEnum  // of any enum type
 	kindOther // anything else: only IS NULL
 	kindArray // of a kind that we know; typ says of which
@@ -81,6 +83,8 @@ var kinds = [nKinds]kindInfo{
 	kindTimetz: {name: "timetz", oid: 1266, category: 'D', parse: parseTimetz, load: parseTimetz, text: textTimetz, key: keyInt, ordered: true},
 	kindInterval: {name: "interval", oid: 1186, category: 'T', preferred: true,
 		parse: parseInterval, load: loadInterval, text: textInterval, key: keyInterval, ordered: true},
+	kindJSON:  {name: "json", oid: 114, category: 'U', parse: parseJSON},
+	kindJSONB: {name: "jsonb", oid: 3802, category: 'U', parse: parseJSONB},
 	kindEnum:  {name: "enum", category: 'E', parse: parseText, key: keyText},
 	kindOther: {name: "other", category: 'U'},
 	kindArray: {name: "array", category: 'A'},

@@ -125,6 +125,9 @@ func makeOperators() map[string][]*operator {
 		}
 		add(enumOperator(c.name, c.rel))
 	}
+	for _, op := range jsonbOperators() {
+		add(op)
+	}
 	for _, left := range []kind{kindText, kindBpchar, kindName} {
 		for _, l := range likes {
 			add(operator{name: l.name, left: left, right: kindText, result: kindBool, need: l.need, prepare: l.prepare})
