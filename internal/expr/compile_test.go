@@ -136,7 +136,7 @@ func TestRefused(t *testing.T) {
 		{"title::varchar(a) = 'x'", `At location 30: syntax error at or near "a"`},
 		{"price::numeric(3, 4) = 1", "At location 5: the precision of numeric must be a number from 1 to 1000, its scale one from 0 to the precision"},
 		{"n::float(54) = 1", "At location 11: the precision of float must be a number from 1 to 53"},
-		{"ts::timestamp(3) = ts", "At location 4: type modifiers are not supported"},
+		{"ts::timestamp(9) = ts", "At location 2: the precision of timestamp must be a number from 0 to 6"},
 		{"12345::numeric(3) = 1", "At location 5: Failed to apply function to constant arguments"},
 		{"n::uuid = u", "At location 1: unknown cast from type int4 to type uuid"},
 		{"n = 'abc'", "At location 4: invalid syntax for type int4: abc"},

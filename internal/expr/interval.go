@@ -15,9 +15,9 @@ import (
 // parts infinite. We order it rightly, whatever the server, and compute nothing
 // with it.
 
-// errVersions: the result depends on the server's version, of which we know
-// nothing. Older ones let numbers overflow, newer ones fail.
-var errVersions = errors.New("versions of Postgres differ here")
+// errServers: the result depends on the server's version or on its processor, of
+// which we know nothing. Old versions let numbers overflow, new ones fail.
+var errServers = errors.New("Postgres servers differ here")
 
 var (
 	infiniteInterval = value{months: math.MaxInt32, days: math.MaxInt32, n: math.MaxInt64}
@@ -118,7 +118,7 @@ func keyInterval(dst []byte, v value) []byte {
 func finite(apply func(a, b value) (value, error)) func(a, b value) (value, error) {
 	return func(a, b value) (value, error) {
 		if isInfinite(a) || isInfinite(b) {
-			return value{}, errVersions
+			return value{}, errServers
 		}
 		return apply(a, b)
 	}
@@ -127,7 +127,7 @@ func finite(apply func(a, b value) (value, error)) func(a, b value) (value, erro
 func finiteOne(apply func(v value) (value, error)) func(v value) (value, error) {
 	return func(v value) (value, error) {
 		if isInfinite(v) {
-			return value{}, errVersions
+			return value{}, errServers
 		}
 		return apply(v)
 	}
@@ -153,32 +153,60 @@ func negateInterval(v value) (value, error) { return subtractIntervals(value{}, 
 
 func multiplyInterval(v, factor value) (value, error) {
 	if math.IsInf(factor.f, 0) { // an infinite interval from Postgres 17 on
-		return value{}, errVersions
+		return value{}, errServers
 	}
-	return scaleInterval(v, func(n float64) float64 { return float64(n * factor.f) })
+	return scaleInterval(v, func(n, rest float64, m contraction) float64 { return m.mulAdd(n, factor.f, rest) })
 }
 
 func divideInterval(v, factor value) (value, error) {
 	if factor.f == 0 {
 		return value{}, errDivision
 	}
-	return scaleInterval(v, func(n float64) float64 { return n / factor.f })
+	return scaleInterval(v, func(n, rest float64, _ contraction) float64 { return float64(n/factor.f) + rest })
 }
 
-// scaleInterval is interval_mul and interval_div: what is left of a month goes to
-// the days, what is left of a day to the time. Its steps are Postgres's, with a
-// conversion wherever Go might compute two operations as one; a server whose C
-// compiler did that would differ by a microsecond, which no rounding shows in
-// advance (docs/where.md).
-func scaleInterval(v value, scale func(float64) float64) (value, error) {
-	months, days := scale(float64(v.months)), scale(float64(v.days))
+// contraction is whether a product and a sum are rounded once or twice. In C the
+// compiler decides: on x86-64 it is twice, on ARM once, of either product.
+type contraction uint8
+
+const (
+	twice contraction = iota
+	once
+	onceOther
+)
+
+// mulAdd is x*y + z.
+func (m contraction) mulAdd(x, y, z float64) float64 {
+	if m == twice {
+		return float64(x*y) + z
+	}
+	return math.FMA(x, y, z)
+}
+
+// scaleInterval is interval_mul and interval_div. Where the last digit depends on
+// the compiler, it fails. scale multiplies or divides n and adds rest.
+func scaleInterval(v value, scale func(n, rest float64, m contraction) float64) (value, error) {
+	first, err := scaledInterval(v, scale, twice)
+	for _, m := range []contraction{once, onceOther} {
+		other, err2 := scaledInterval(v, scale, m)
+		if (err == nil) != (err2 == nil) || first.months != other.months || first.days != other.days || first.n != other.n {
+			return value{}, errServers
+		}
+	}
+	return first, err
+}
+
+// scaledInterval: what is left of a month goes to the days, what is left of a day
+// to the time.
+func scaledInterval(v value, scale func(n, rest float64, m contraction) float64, m contraction) (value, error) {
+	months, days := scale(float64(v.months), 0, twice), scale(float64(v.days), 0, twice)
 	if !fitsInt32(months) || !fitsInt32(days) {
 		return value{}, errRange
 	}
-	wholeMonths, wholeDays := math.Trunc(months), math.Trunc(days)
-	monthDays := roundMicros(float64((months - wholeMonths) * 30))
-	seconds := roundMicros(float64((days - wholeDays + monthDays - math.Trunc(monthDays)) * 86400))
-	sum := int64(wholeDays)
+	months, days = math.Trunc(months), math.Trunc(days)
+	monthDays := roundMicros(float64(scale(float64(v.months), -months, m) * 30))
+	seconds := roundMicros(float64((scale(float64(v.days), -days, m) + monthDays - math.Trunc(monthDays)) * 86400))
+	sum := int64(days)
 	if math.Abs(seconds) >= 86400 {
 		extra := math.Trunc(seconds / 86400)
 		sum += int64(extra)
@@ -187,12 +215,14 @@ func scaleInterval(v value, scale func(float64) float64) (value, error) {
 	if !isInt32(sum) {
 		return value{}, errRange
 	}
-	sum += int64(monthDays)
-	micros := math.RoundToEven(scale(float64(v.n)) + float64(seconds*second))
-	if math.IsNaN(micros) || micros < math.MinInt64 || micros >= -math.MinInt64 {
+	micros := scale(float64(v.n), float64(seconds*second), m)
+	if m == onceOther {
+		micros = math.FMA(seconds, second, scale(float64(v.n), 0, twice))
+	}
+	if micros = math.RoundToEven(micros); math.IsNaN(micros) || micros < math.MinInt64 || micros >= -math.MinInt64 {
 		return value{}, errRange
 	}
-	return makeInterval(int64(wholeMonths), sum, int64(micros))
+	return makeInterval(int64(months), sum+int64(monthDays), int64(micros))
 }
 
 // fitsInt32 is FLOAT8_FITS_IN_INT32, which looks at the value before its

@@ -18,7 +18,7 @@ const (
 var fieldNames = []struct {
 	name  string
 	field fieldSet
-	unit  intervalUnit
+	unit  unit
 	cut   int64 // the time is cut to a multiple of it; 0: there is none
 }{
 	{"year", fieldYear, unitYear, 0},
@@ -30,14 +30,14 @@ var fieldNames = []struct {
 }
 
 // unitOfLast is the unit of a number that has none.
-func (f fieldSet) unitOfLast() intervalUnit {
-	unit := unitSecond
+func (f fieldSet) unitOfLast() unit {
+	u := unitSecond
 	for _, n := range fieldNames {
 		if f&n.field != 0 {
-			unit = n.unit
+			u = n.unit
 		}
 	}
-	return unit
+	return u
 }
 
 // intervalMod is the type modifier of an interval.
@@ -99,7 +99,7 @@ func (m intervalMod) adjust(v value) (value, error) {
 	}
 	n, err := roundedMicros(v.n, m.digits)
 	if err != nil {
-		return value{}, errVersions
+		return value{}, errServers
 	}
 	v.n = n
 	return v, nil

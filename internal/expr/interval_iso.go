@@ -98,15 +98,15 @@ func (d *designators) next() byte {
 	return c
 }
 
-func (d *designators) add(unit intervalUnit, v isoNumber) {
-	if d.err == nil && !d.sum.add(unit, v.n, v.fraction) {
+func (d *designators) add(u unit, v isoNumber) {
+	if d.err == nil && !d.sum.add(u, v.n, v.fraction) {
 		d.err = errRange
 	}
 }
 
 var (
-	dateUnits = map[byte]intervalUnit{'Y': unitYear, 'M': unitMonth, 'W': unitWeek, 'D': unitDay}
-	timeUnits = map[byte]intervalUnit{'H': unitHour, 'M': unitMinute, 'S': unitSecond}
+	dateUnits = map[byte]unit{'Y': unitYear, 'M': unitMonth, 'W': unitWeek, 'D': unitDay}
+	timeUnits = map[byte]unit{'H': unitHour, 'M': unitMinute, 'S': unitSecond}
 )
 
 func (d *designators) datePart() {
@@ -115,8 +115,8 @@ func (d *designators) datePart() {
 		return
 	}
 	c := d.next()
-	if unit := dateUnits[c]; unit != unitNone {
-		d.add(unit, v)
+	if u := dateUnits[c]; u != unitNone {
+		d.add(u, v)
 		d.behind = true
 		return
 	}
@@ -162,8 +162,8 @@ func (d *designators) timePart() {
 		return
 	}
 	c := d.next()
-	if unit := timeUnits[c]; unit != unitNone {
-		d.add(unit, v)
+	if u := timeUnits[c]; u != unitNone {
+		d.add(u, v)
 		d.behind = true
 		return
 	}
@@ -178,11 +178,11 @@ func (d *designators) timePart() {
 		d.done = true
 	default:
 		d.add(unitHour, v)
-		for _, unit := range []intervalUnit{unitMinute, unitSecond} {
+		for _, u := range []unit{unitMinute, unitSecond} {
 			if c == 0 || d.err != nil {
 				break
 			}
-			d.add(unit, d.number())
+			d.add(u, d.number())
 			if c = d.next(); c != 0 && c != ':' {
 				d.err = errSyntax
 			}

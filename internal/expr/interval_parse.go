@@ -6,11 +6,11 @@ import (
 	"strings"
 )
 
-// intervalUnit is a unit that interval_in knows by one of its names.
-type intervalUnit uint8
+// unit is a unit of time that Postgres knows by one of its names.
+type unit uint8
 
 const (
-	unitNone intervalUnit = iota
+	unitNone unit = iota
 	unitMicros
 	unitMillis
 	unitSecond
@@ -19,19 +19,29 @@ const (
 	unitDay
 	unitWeek
 	unitMonth
-	unitQuarter // no unit of an interval's text, as others that the word timezone stands for
 	unitYear
 	unitDecade
 	unitCentury
 	unitMillennium
+	// Those from here on are parts of a value, no units of an interval's text.
+	unitQuarter
+	unitZone
+	unitZoneHour
+	unitZoneMinute
+	unitEpoch
+	unitJulian
+	unitISOYear
+	unitDow
+	unitISODow
+	unitDoy
 )
 
 var unitNames = makeUnitNames()
 
-// makeUnitNames is deltatktbl (datetime.c) without the time zone's units.
-func makeUnitNames() map[string]intervalUnit {
-	m := map[string]intervalUnit{}
-	for unit, names := range map[intervalUnit]string{
+// makeUnitNames is deltatktbl (datetime.c).
+func makeUnitNames() map[string]unit {
+	m := map[string]unit{}
+	for u, names := range map[unit]string{
 		unitMicros:     "microsecond us usec useconds usecs",
 		unitMillis:     "millisecond ms msec mseconds msecs",
 		unitSecond:     "s sec second seconds secs",
@@ -40,14 +50,17 @@ func makeUnitNames() map[string]intervalUnit {
 		unitDay:        "d day days",
 		unitWeek:       "w week weeks",
 		unitMonth:      "mon mons month months",
-		unitQuarter:    "qtr quarter timezone",
+		unitQuarter:    "qtr quarter",
+		unitZone:       "timezone",
+		unitZoneHour:   "timezone_h",
+		unitZoneMinute: "timezone_m",
 		unitYear:       "y year years yr yrs",
 		unitDecade:     "dec decade decades decs",
 		unitCentury:    "c cent centuries century",
 		unitMillennium: "mil millennia millennium mils",
 	} {
 		for _, name := range strings.Fields(names) {
-			m[shortWord(name)] = unit
+			m[shortWord(name)] = u
 		}
 	}
 	return m
@@ -138,8 +151,8 @@ func (s *intervalSum) addYears(n int64, fraction float64, scale int64) bool {
 }
 
 // add adds a number of a unit; false: out of range.
-func (s *intervalSum) add(unit intervalUnit, n int64, fraction float64) bool {
-	switch unit {
+func (s *intervalSum) add(u unit, n int64, fraction float64) bool {
+	switch u {
 	case unitMicros:
 		return s.addMicros(n, fraction, 1)
 	case unitMillis:
@@ -170,8 +183,8 @@ func (s *intervalSum) add(unit intervalUnit, n int64, fraction float64) bool {
 type intervalDecoder struct {
 	fields fieldSet
 	sum    intervalSum
-	unit   intervalUnit // of the number to the left
-	seen   uint32       // units that had a number
+	unit   unit   // of the number to the left
+	seen   uint32 // units that had a number
 	ago    bool
 }
 
@@ -218,7 +231,7 @@ func (d *intervalDecoder) negate() error {
 }
 
 func (d *intervalDecoder) word(text string) error {
-	unit, ok := unitNames[shortWord(text)]
+	u, ok := unitNames[shortWord(text)]
 	switch {
 	case text == "ago":
 		// It takes the unit away that was read, so that a number before it has
@@ -227,13 +240,13 @@ func (d *intervalDecoder) word(text string) error {
 	case !ok:
 		return errSyntax
 	default:
-		d.unit = unit
+		d.unit = u
 	}
 	return nil
 }
 
 // mark notes that a unit had its number; twice is an error.
-func (d *intervalDecoder) mark(units ...intervalUnit) error {
+func (d *intervalDecoder) mark(units ...unit) error {
 	for _, u := range units {
 		if d.seen&(1<<u) != 0 {
 			return errSyntax
@@ -351,20 +364,20 @@ func (d *intervalDecoder) number(text string) error {
 	default:
 		return errSyntax
 	}
-	if d.unit == unitQuarter {
+	if d.unit > unitMillennium {
 		return errSyntax
 	}
-	unit := d.unit
-	if !d.sum.add(unit, n, fraction) {
+	u := d.unit
+	if !d.sum.add(u, n, fraction) {
 		return errRange
 	}
 	switch {
-	case unit == unitHour:
+	case u == unitHour:
 		d.unit = unitDay
-	case unit == unitSecond && fraction != 0:
+	case u == unitSecond && fraction != 0:
 		return d.mark(unitSecond, unitMillis, unitMicros)
 	}
-	return d.mark(unit)
+	return d.mark(u)
 }
 
 // signedNumber reads a sign and digits; no digits are zero, as strtol has it.

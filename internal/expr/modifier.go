@@ -6,8 +6,9 @@ import (
 	"strings"
 )
 
-// Type modifiers: varchar(n), char(n), numeric(p, s). They cut, pad or round the
-// value of a written cast. Those of the types of time are not known here.
+// Type modifiers: varchar(n), char(n), numeric(p, s), timestamp(p) and time(p).
+// They cut, pad or round the value of a written cast. Those of intervals are in
+// interval_fields.go.
 
 // Limits of the modifiers. Postgres 15 takes scales below zero and above the
 // precision too, 14 does not.
@@ -63,6 +64,9 @@ func modifier(name string, mods []string) (apply func(v value) (value, error), r
 			return nil, "the precision of numeric must be a number from 1 to 1000, its scale one from 0 to the precision"
 		}
 		return func(v value) (value, error) { return roundNumeric(v, numbers[0], numbers[1]) }, ""
+	}
+	if isTimed(name) {
+		return timeModifier(name, numbers)
 	}
 	return nil, "type modifiers are not supported"
 }

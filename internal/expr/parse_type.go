@@ -95,7 +95,12 @@ func (p *parser) keywordType() typeName {
 	case "float":
 		name.name = p.floatType()
 	case "time", "timestamp":
-		name.name = p.timeZone(name.name)
+		if p.peek().is("(") {
+			name = p.typeMods(name)
+		}
+		if name.name = p.timeZone(name.name); p.peek().is("(") {
+			p.unexpected()
+		}
 	}
 	return name
 }
@@ -190,7 +195,11 @@ func (p *parser) typeSuffix(name typeName) typeName {
 	return name
 }
 
-func takesMods(name string) bool { return name == "varchar" || name == "bpchar" || name == "numeric" }
+// takesMods: types with numbers behind their name. Those of an interval are read
+// by secondDigits.
+func takesMods(name string) bool {
+	return name == "varchar" || name == "bpchar" || name == "numeric" || isTimed(name)
+}
 
 // typeMods reads numbers in parentheses.
 func (p *parser) typeMods(name typeName) typeName {

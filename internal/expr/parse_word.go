@@ -166,6 +166,10 @@ func (p *parser) wordPrimary(t token) ast {
 		if p.peekAt(1).is("(") {
 			return p.special(pos)
 		}
+	case "extract":
+		if p.peekAt(1).is("(") {
+			return p.extract(pos)
+		}
 	case "array":
 		return p.array(pos)
 	case "row":
@@ -242,7 +246,7 @@ func refusedWord(word string, next token) string {
 		return "only `value IN (SELECT ...)` sublinks are supported right now"
 	case "grouping":
 		return "GroupingFunc is not supported in this context"
-	case "extract", "overlay", "position", "substring", "treat", "trim", "normalize":
+	case "overlay", "position", "substring", "treat", "trim", "normalize":
 		return "unknown or unsupported function " + word
 	case "xmlconcat", "xmlelement", "xmlexists", "xmlforest", "xmlparse", "xmlpi", "xmlroot", "xmlserialize":
 		return "XmlExpr is not supported in this context"

@@ -46,7 +46,7 @@ func negated(apply apply2) apply2 {
 	return func(a, b value) (value, error) {
 		b, err := negateInterval(b)
 		if err != nil {
-			return value{}, errVersions
+			return value{}, errServers
 		}
 		return apply(a, b)
 	}
@@ -82,13 +82,14 @@ func addToStamp(stamp, span value) (value, error) {
 	days := floorDiv(n, day)
 	micros := n - days*day
 	if span.months != 0 {
-		days = addMonths(days, int64(span.months))
+		if days = addMonths(days, int64(span.months)); !stampDay(days) {
+			return value{}, errRange
+		}
 	}
-	if !stampDay(days) {
-		return value{}, errRange
-	}
-	if days += int64(span.days); !stampDay(days) {
-		return value{}, errRange
+	if span.days != 0 {
+		if days += int64(span.days); !stampDay(days) {
+			return value{}, errRange
+		}
 	}
 	n, err := addInt(days*day+micros, span.n)
 	if err != nil {
@@ -149,7 +150,7 @@ func dateAtTimetz(date, t value) (value, error) {
 func subtractStamps(a, b value) (value, error) {
 	n, err := intOperators["-"](a.n, b.n)
 	if err != nil || isInfiniteStamp(a.n) || isInfiniteStamp(b.n) {
-		return value{}, errVersions
+		return value{}, errServers
 	}
 	return value{days: int32(n / day), n: n % day}, nil
 }
@@ -186,7 +187,46 @@ func timeToInterval(v value) (value, error) { return value{n: v.n}, nil }
 // the lower end.
 func intervalToTime(v value) (value, error) {
 	if v.n < math.MinInt64+2*day {
-		return value{}, errVersions
+		return value{}, errServers
 	}
 	return clockOf(v.n), nil
+}
+
+// isTimed: types whose modifier is a number of digits of a second.
+func isTimed(name string) bool {
+	return name == "timestamp" || name == "timestamptz" || name == "time" || name == "timetz"
+}
+
+// timeModifier rounds to some digits of a second.
+func timeModifier(name string, numbers []int) (apply func(v value) (value, error), reason string) {
+	if len(numbers) != 1 || numbers[0] < 0 || numbers[0] > 6 {
+		return nil, "the precision of " + name + " must be a number from 0 to 6"
+	}
+	round := func(n int64) (value, error) {
+		n, err := roundedMicros(n, numbers[0])
+		return value{n: n}, err
+	}
+	switch name {
+	case "time":
+		return func(v value) (value, error) { return round(v.n) }, ""
+	case "timetz":
+		return func(v value) (value, error) {
+			micros, west := unpackTime(v)
+			v, err := round(micros)
+			if err != nil {
+				return value{}, err
+			}
+			return packTime(v.n, west)
+		}, ""
+	}
+	return func(v value) (value, error) {
+		if isInfiniteStamp(v.n) {
+			return v, nil
+		}
+		v, err := round(v.n)
+		if err != nil || v.n >= endStamp {
+			return value{}, errServers
+		}
+		return v, nil
+	}, ""
 }
