@@ -41,8 +41,8 @@
 // · ast.go parser.go parse_word.go parse_type.go tokens to syntax tree · kind.go
 // value_*.go types, their input and output · casts.go operators.go like.go
 // ilike.go the tables ·
-// interval*.go intervals and their text · time_arithmetic.go what is computed
-// with them · arithmetic*.go unary.go coalesce.go what gives no bool ·
+// interval*.go intervals and their text · time_*.go zone.go what is computed with
+// dates, times and intervals · arithmetic*.go unary.go coalesce.go what gives no bool ·
 // array*.go arrays, their text, functions and operators, ANY and ALL · row.go rows · resolve.go which operator is meant · check.go
 // check_truth.go collation.go node.go the checked tree · print.go canonical text
 // · eval.go closures · anchor.go what the routing index can use.

@@ -13,7 +13,7 @@ func fuzzColumns() []Column {
 		name string
 		oid  uint32
 	}{{"b", 16}, {"i", 23}, {"l", 20}, {"n", 1700}, {"f", 700}, {"g", 701}, {"t", 25}, {"v", 1043}, {"c", 1042}, {"m", 19},
-		{"u", 2950}, {"d", 1082}, {"ts", 1114}, {"tz", 1184}, {"j", 3802}}
+		{"u", 2950}, {"d", 1082}, {"ts", 1114}, {"tz", 1184}, {"tm", 1083}, {"tt", 1266}, {"iv", 1186}, {"j", 3802}}
 	var cols []Column
 	for _, c := range oids {
 		cols = append(cols, Column{Name: c.name, Type: Type{OID: c.oid, Base: c.oid, Name: c.name}, Bytewise: true,
@@ -30,6 +30,8 @@ func FuzzCompile(f *testing.F) {
 		"u = '{a0eebc999c0b4ef8bb6d6bb9bd380a11}'", "e = 'sad' or e is null", "t = E'\\u00e4' || $q$x$q$", "f in (0.1, 0.2) is not true",
 		"(c::text)::name = m", "ts = timestamp with time zone '2020-01-01 10:00+02'", "-i < - -5", "i::bool is distinct from b", "1e5 = n",
 		"t ilike 'ä%'", "b in (i = 1, l = 2)", "cast(t as int4) = $1", "j is distinct from null", "a.b.c()", "x COLLATE \"C\"", "/* /* */ */ true --",
+		"iv > '1 day 2:03:04.5 ago' or iv = interval 'P1Y2M' year to month", "ts + iv < tz at time zone '-02:30'", "extract(epoch from tt) = date_part('julian', d)",
+		"date_trunc('week', ts + '1 mon')::time(3) <= tm", "t::interval day to second(2) * 1.5 = - iv",
 	} {
 		f.Add(s, "2024-02-29 10:11:12")
 	}

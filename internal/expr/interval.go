@@ -19,9 +19,10 @@ import (
 // which we know nothing. Old versions let numbers overflow, new ones fail.
 var errServers = errors.New("Postgres servers differ here")
 
+// The infinite ones keep their text: an older server writes their parts.
 var (
-	infiniteInterval = value{months: math.MaxInt32, days: math.MaxInt32, n: math.MaxInt64}
-	minusInfinite    = value{months: math.MinInt32, days: math.MinInt32, n: math.MinInt64}
+	infiniteInterval = value{months: math.MaxInt32, days: math.MaxInt32, n: math.MaxInt64, b: []byte("infinity")}
+	minusInfinite    = value{months: math.MinInt32, days: math.MinInt32, n: math.MinInt64, b: []byte("-infinity")}
 )
 
 func isInfinite(v value) bool {

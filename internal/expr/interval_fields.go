@@ -130,7 +130,9 @@ func (p *parser) intervalFields() intervalMod {
 	last := first
 	if p.peek().word("to") {
 		p.advance()
+		at := p.i
 		if last = p.fieldWord(); !spans(first, last) {
+			p.i = at
 			p.unexpected()
 			return m
 		}
