@@ -102,8 +102,8 @@ func (c *checker) folded(at ast, n node) (node, error) {
 		return n, nil
 	}
 	v, err := compileValue(n)(nil)
-	if errors.Is(err, errVersions) {
-		return nil, c.fail(at, "Failed to apply function to constant arguments: "+errVersions.Error())
+	if errors.Is(err, errServers) {
+		return nil, c.fail(at, "Failed to apply function to constant arguments: "+errServers.Error())
 	}
 	if err != nil {
 		return nil, c.fail(at, "Failed to apply function to constant arguments")

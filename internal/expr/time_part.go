@@ -27,7 +27,7 @@ var (
 var partKinds = []struct {
 	kind  kind
 	units []unit
-	of    func(v value, u unit) (part, error)
+	of    func(v value, u unit) (fieldValue, error)
 }{
 	{kindDate, dayUnits, datePart},
 	{kindTime, clockUnits, timePart},
@@ -37,9 +37,9 @@ var partKinds = []struct {
 	{kindInterval, slices.Concat(clockUnits, []unit{unitDay, unitMonth, unitYear, unitDecade, unitCentury, unitMillennium}), intervalPart},
 }
 
-// part is coef / 10^scale, or NULL, or an infinity. float is the number that
+// fieldValue is coef / 10^scale, or NULL, or an infinity. float is the number that
 // date_part gives, computed in Postgres's own steps.
-type part struct {
+type fieldValue struct {
 	coef     *big.Int
 	scale    int
 	float    float64
@@ -47,10 +47,10 @@ type part struct {
 	infinite int // -1, 0, 1
 }
 
-func whole(n int64) part { return part{coef: big.NewInt(n), float: float64(n)} }
+func whole(n int64) fieldValue { return fieldValue{coef: big.NewInt(n), float: float64(n)} }
 
 // micros is a number of microseconds as seconds.
-func micros(n int64) part { return part{coef: big.NewInt(n), scale: 6, float: float64(n) / 1e6} }
+func micros(n int64) fieldValue { return fieldValue{coef: big.NewInt(n), scale: 6, float: float64(n) / 1e6} }
 
 func partFunctions() []function {
 	var list []function
@@ -67,7 +67,7 @@ func partFunctions() []function {
 	return list
 }
 
-func parted(name string, result, from kind, units []unit, of func(value, unit) (part, error), convert func(part) (value, error)) func(*checker, ast, []node) (node, error) {
+func parted(name string, result, from kind, units []unit, of func(value, unit) (fieldValue, error), convert func(fieldValue) (value, error)) func(*checker, ast, []node) (node, error) {
 	return func(c *checker, at ast, args []node) (node, error) {
 		u, err := c.unitOf(at, args[0], partWords)
 		switch {
@@ -96,14 +96,14 @@ func parted(name string, result, from kind, units []unit, of func(value, unit) (
 	}
 }
 
-func numericPart(p part) (value, error) {
+func numericPart(p fieldValue) (value, error) {
 	if p.infinite != 0 {
 		return rankText(2 * p.infinite), nil
 	}
 	return scaled{p.coef, p.scale}.value()
 }
 
-func floatPart(p part) (value, error) {
+func floatPart(p fieldValue) (value, error) {
 	if p.infinite != 0 {
 		return value{f: math.Inf(p.infinite)}, nil
 	}
@@ -111,30 +111,30 @@ func floatPart(p part) (value, error) {
 }
 
 // clockPart is a part of a time of day, or of an interval's time.
-func clockPart(n int64, u unit) part {
+func clockPart(n int64, u unit) fieldValue {
 	rest := n % minute
 	seconds, fraction := float64(rest/second), float64(rest%second)
 	switch u {
 	case unitMicros:
 		return whole(rest)
 	case unitMillis:
-		return part{coef: big.NewInt(rest), scale: 3, float: seconds*1000 + float64(fraction/1000)}
+		return fieldValue{coef: big.NewInt(rest), scale: 3, float: seconds*1000 + float64(fraction/1000)}
 	case unitSecond:
-		return part{coef: big.NewInt(rest), scale: 6, float: seconds + float64(fraction/1e6)}
+		return fieldValue{coef: big.NewInt(rest), scale: 6, float: seconds + float64(fraction/1e6)}
 	case unitMinute:
 		return whole(n % hour / minute)
 	}
 	return whole(n / hour)
 }
 
-func timePart(v value, u unit) (part, error) {
+func timePart(v value, u unit) (fieldValue, error) {
 	if u == unitEpoch {
 		return micros(v.n), nil
 	}
 	return clockPart(v.n, u), nil
 }
 
-func timetzPart(v value, u unit) (part, error) {
+func timetzPart(v value, u unit) (fieldValue, error) {
 	n, west := unpackTime(v)
 	switch u {
 	case unitZone:
@@ -152,20 +152,20 @@ func timetzPart(v value, u unit) (part, error) {
 }
 
 // endless is a part of an infinite date: what goes round has no value.
-func endless(positive bool, u unit) part {
+func endless(positive bool, u unit) fieldValue {
 	switch u {
 	case unitYear, unitDecade, unitCentury, unitMillennium, unitJulian, unitISOYear, unitEpoch:
 		if positive {
-			return part{infinite: 1}
+			return fieldValue{infinite: 1}
 		}
-		return part{infinite: -1}
+		return fieldValue{infinite: -1}
 	}
-	return part{null: true}
+	return fieldValue{null: true}
 }
 
 const unixEpoch = -10957 // days
 
-func stampPart(v value, u unit) (part, error) {
+func stampPart(v value, u unit) (fieldValue, error) {
 	if isInfiniteStamp(v.n) {
 		return endless(v.n > 0, u), nil
 	}
@@ -174,7 +174,7 @@ func stampPart(v value, u unit) (part, error) {
 	case u == unitEpoch:
 		n, err := intOperators["-"](v.n, unixEpoch*day)
 		if err != nil { // the last 30 years
-			return part{}, errServers
+			return fieldValue{}, errServers
 		}
 		return micros(n), nil
 	case u == unitJulian:
@@ -189,22 +189,22 @@ func stampPart(v value, u unit) (part, error) {
 
 // julian is the Julian day with a fraction, which has as many digits as a numeric
 // quotient has.
-func julian(days, n int64) (part, error) {
+func julian(days, n int64) (fieldValue, error) {
 	date := days - minDate
 	fraction, err := numericQuotient(value{b: strconv.AppendInt(nil, n, 10)}, value{b: strconv.AppendInt(nil, day, 10)})
 	if err != nil {
-		return part{}, err
+		return fieldValue{}, err
 	}
 	sum, err := numericSum(1)(value{b: strconv.AppendInt(nil, date, 10)}, fraction)
 	if err != nil {
-		return part{}, err
+		return fieldValue{}, err
 	}
 	s := scaledOf(sum.b)
 	seconds := float64(n/second) + float64(float64(n%second)/1e6)
-	return part{coef: s.coef, scale: s.scale, float: float64(date) + seconds/86400}, nil
+	return fieldValue{coef: s.coef, scale: s.scale, float: float64(date) + seconds/86400}, nil
 }
 
-func datePart(v value, u unit) (part, error) {
+func datePart(v value, u unit) (fieldValue, error) {
 	switch {
 	case isInfiniteDate(v.n):
 		return endless(v.n > 0, u), nil
@@ -215,15 +215,15 @@ func datePart(v value, u unit) (part, error) {
 }
 
 // dateStampPart is date_part of a date, which is that of its midnight.
-func dateStampPart(v value, u unit) (part, error) {
+func dateStampPart(v value, u unit) (fieldValue, error) {
 	stamp, err := dateToTimestamp(v)
 	if err != nil {
-		return part{}, err
+		return fieldValue{}, err
 	}
 	return stampPart(stamp, u)
 }
 
-func dayPart(days int64, u unit) part {
+func dayPart(days int64, u unit) fieldValue {
 	year, month, dom := civilOf(days)
 	switch u {
 	case unitDay:
@@ -288,9 +288,9 @@ func isoStart(year int64) int64 {
 	return d - monday(d)
 }
 
-func intervalPart(v value, u unit) (part, error) {
+func intervalPart(v value, u unit) (fieldValue, error) {
 	if isInfinite(v) {
-		return part{}, errServers
+		return fieldValue{}, errServers
 	}
 	year, month := int64(v.months/12), int64(v.months%12)
 	switch u {
@@ -314,7 +314,7 @@ func intervalPart(v value, u unit) (part, error) {
 		for _, seconds := range []int64{31557600 * year, 2592000 * month, 86400 * int64(v.days)} {
 			float += float64(seconds)
 		}
-		return part{coef: coef.Add(coef, big.NewInt(v.n)), scale: 6, float: float}, nil
+		return fieldValue{coef: coef.Add(coef, big.NewInt(v.n)), scale: 6, float: float}, nil
 	}
 	return clockPart(v.n, u), nil
 }
