@@ -7,13 +7,17 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"os"
 	"strings"
 	"time"
 )
 
 const (
-	maxBody     = 8_000_000 // bytes
+	maxBody = 8_000_000 // bytes
+	// bodyTimeout is how long a piece of a body may take to come, bodyLimit how long
+	// all of it may: it counts among the requests at work meanwhile.
 	bodyTimeout = 15 * time.Second
+	bodyLimit   = time.Minute
 )
 
 // subsetFields are the keys of a flat body that speak of the subset; all others
@@ -22,12 +26,18 @@ var subsetFields = []string{"where", "params", "order_by", "limit", "offset", "w
 
 // readBody takes a POST's body into the query. What it says wins over the URL.
 func (x *exchange) readBody() error {
-	text, err := io.ReadAll(io.LimitReader(patient{x}, maxBody+1))
-	// What follows waits as long as it waits.
-	_ = x.rc.SetReadDeadline(time.Time{}) // fails with the connection, as the write will
+	text, err := io.ReadAll(io.LimitReader(patient{x, time.Now().Add(bodyLimit)}, maxBody+1))
+	if err == nil && len(text) <= maxBody {
+		// What follows waits as long as it waits. Of a body that is not read to its end
+		// net/http reads on, and must not do so for long.
+		_ = x.rc.SetReadDeadline(time.Time{}) // fails with the connection, as the write will
+	}
 	switch {
 	case len(text) > maxBody:
 		return badBody(http.StatusRequestEntityTooLarge, "Request body too large", "")
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		x.w.Header()["Connection"] = []string{"close"} // the rest of it may still come
+		return badBody(http.StatusRequestTimeout, "The request body did not come in time", fmt.Sprintf("send it within %v", bodyLimit))
 	case err != nil:
 		return badBody(http.StatusBadRequest, "Failed to read request body", "")
 	case len(bytes.TrimSpace(text)) == 0:
@@ -50,11 +60,19 @@ func (x *exchange) readBody() error {
 	return nil
 }
 
-// patient reads the request's body, each piece with its own deadline.
-type patient struct{ x *exchange }
+// patient reads the request's body, each piece with its own deadline, but not longer
+// than until the end.
+type patient struct {
+	x   *exchange
+	end time.Time
+}
 
 func (p patient) Read(b []byte) (int, error) {
-	_ = p.x.rc.SetReadDeadline(time.Now().Add(bodyTimeout)) // writers of tests have none
+	deadline := time.Now().Add(bodyTimeout)
+	if p.end.Before(deadline) {
+		deadline = p.end
+	}
+	_ = p.x.rc.SetReadDeadline(deadline) // writers of tests have none
 	return p.x.r.Body.Read(b)
 }
 

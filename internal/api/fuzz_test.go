@@ -18,6 +18,7 @@ func FuzzRequest(f *testing.F) {
 	h := newHarbour(f)
 	cfg := insecure()
 	cfg.LongPollTimeout, cfg.StreamTime = time.Millisecond, time.Millisecond
+	cfg.AllowDeletion = true
 	handler := serve(cfg, h)
 	for _, target := range []string{
 		"/", "/v1/health", "/v1/shape", "/v1/%73hape/?table=boats&offset=-1",
@@ -26,9 +27,15 @@ func FuzzRequest(f *testing.F) {
 		"/v1/shape?table=%22a.b%22.c&offset=9_inf&handle=h&columns[]=id&params[1]=2&where=id=$1",
 		"/v1/shape?offset=-1&table=boats&columns=id,%22name%22&queryable_columns=id",
 		"//v1//shape//?a[b][c]=%ff&%=%&subset__where=1",
+		"/v1/shape?offset=-1&table=boats&where=(name+ILIKE+'%25a%25'+OR+crew+IN+(1,$1))+AND+NOT+id=ANY('{1,2}')&params[1]=3",
+		"/v1/shape?offset=now&table=public.boats&subset__where=crew%3E$1&subset__params={%221%22:%223%22}&subset__order_by=crew+DESC+NULLS+LAST&subset__limit=2&subset__offset=1",
+		"/v1/shape?table=boats&handle=1&offset=0_0&live&live_sse&experimental_live_sse=1&secret=x&api_secret[]=y",
+		"*", "http://x/v1/shape?table=boats&offset=-1", "/v1/shape?" + strings.Repeat("a[]=1&", 50), "/" + strings.Repeat("%2F/", 50),
 	} {
 		f.Add("GET", target, "If-None-Match: \"x\"\r\n")
-		f.Add("OPTIONS", target, "Access-Control-Request-Headers: a, b\r\n")
+		f.Add("OPTIONS", target, "Access-Control-Request-Headers: a, b\r\nOrigin: null\r\n")
+		f.Add("HEAD", target, "X-Request-Id: "+strings.Repeat("\t", 30)+"\r\nAccept-Encoding: gzip;q=0.5, *;q=0\r\n")
+		f.Add("DELETE", target, "Content-Length: 3\r\nTransfer-Encoding: chunked\r\n")
 	}
 	f.Fuzz(func(t *testing.T, method, target, headers string) { try(t, handler, method, target, headers) })
 }
@@ -40,13 +47,28 @@ func try(t *testing.T, handler http.Handler, method, target, headers string) {
 	if err != nil {
 		return
 	}
+	judge(t, handler, r, text)
+}
+
+// judge serves a request and looks at the answer: a status, no fault of the server's,
+// JSON where it says so, and not much longer than what was sent.
+func judge(t *testing.T, handler http.Handler, r *http.Request, text string) {
 	w := httptest.NewRecorder()
 	handler.ServeHTTP(w, r)
-	if w.Code >= 500 || w.Code < 200 {
+	switch isJSON := w.Header().Get("Content-Type") == typeJSON && w.Body.Len() > 0; {
+	case w.Code >= 500 || w.Code < 200:
 		t.Fatalf("%q: status %d: %s", text, w.Code, w.Body)
-	}
-	if w.Code == http.StatusOK && w.Header().Get("Content-Type") == typeJSON && r.Method != http.MethodHead && !json.Valid(w.Body.Bytes()) {
+	case isJSON && w.Header().Get("Content-Encoding") == "" && !json.Valid(w.Body.Bytes()):
 		t.Fatalf("%q: not JSON: %s", text, w.Body)
+	case w.Body.Len() > 16<<10+20*len(text):
+		t.Fatalf("%q: %d bytes are answered with %d", text, len(text), w.Body.Len())
+	}
+	for name, lines := range w.Header() {
+		for _, line := range lines {
+			if strings.ContainsAny(line, "\r\n\x00") {
+				t.Fatalf("%q: header %s: %q", text, name, line)
+			}
+		}
 	}
 }
 

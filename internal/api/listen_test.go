@@ -1,6 +1,7 @@
 package api
 
 import (
+	"bufio"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
@@ -280,4 +281,45 @@ func TestBodyThatDoesNotCome(t *testing.T) {
 			t.Errorf("held for %v", took)
 		}
 	})
+}
+
+// TestBodyThatDrips: a body that comes slowly is read for a limited time, however
+// many pieces it has, and one that stops for a shorter one.
+func TestBodyThatDrips(t *testing.T) {
+	for _, c := range []struct{ each, want time.Duration }{
+		{bodyTimeout - time.Second, bodyLimit}, {time.Second, bodyLimit}, {time.Hour, bodyTimeout},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			handler := serve(insecure(), newHarbour(t))
+			p := pipe(t, handler)
+			conn, err := p.dial(t.Context(), "", "")
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer conn.Close()
+			began := time.Now()
+			s := &socket{conn, bufio.NewReader(conn)}
+			s.send(t, "POST /v1/shape?table=boats&offset=-1 HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\n{")
+			var drip sync.WaitGroup
+			drip.Go(func() {
+				for {
+					time.Sleep(c.each)
+					if _, err := io.WriteString(conn, " "); err != nil {
+						return // it was closed
+					}
+				}
+			})
+			a := s.mustRead(t)
+			if took := time.Since(began); a.status != "408 Request Timeout" || !a.closes || took != c.want {
+				t.Errorf("a byte each %v: %+v after %v", c.each, a, took)
+			}
+			if n := handler.initial.n.Load(); n != 0 {
+				t.Errorf("%d at work", n)
+			}
+			if err := conn.Close(); err != nil {
+				t.Error(err)
+			}
+			drip.Wait()
+		})
+	}
 }

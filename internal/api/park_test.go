@@ -30,12 +30,15 @@ type dock struct {
 	live    string      // what a live request asks for
 }
 
-func newDock(t *testing.T, cfg Config, withTLS bool) *dock {
+func newDock(t *testing.T, cfg Config, withTLS bool, prepare ...func(*Server)) *dock {
 	t.Helper()
 	d := &dock{harbour: newHarbour(t)}
 	d.handler = serve(cfg, d.harbour)
 	d.live = "/v1/shape?table=boats&live=true&handle=" + handleOf(t, d.handler) + "&offset="
 	d.srv = NewServer(d.handler, time.Minute, slog.New(slog.DiscardHandler))
+	for _, f := range prepare {
+		f(d.srv)
+	}
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -244,10 +247,11 @@ func TestParkedTwin(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
 			ask := func(parks bool) *answer {
-				d := newDock(t, wide, false)
-				if !parks {
-					d.srv.BaseContext = nil
-				}
+				d := newDock(t, wide, false, func(s *Server) {
+					if !parks {
+						s.BaseContext = nil
+					}
+				})
 				handle := string(d.shapes()[0].Handle())
 				request := strings.NewReplacer("LIVE", d.live+"0_inf", "HANDLE", handle).Replace(c.request)
 				conn := d.dial(t)

@@ -42,12 +42,14 @@ func (x *exchange) serveShape() {
 
 // fail ends a request that could not be answered as asked.
 func (x *exchange) fail(err error) {
-	if x.r.Context().Err() != nil {
-		panic(http.ErrAbortHandler) // the client has left
-	}
 	if p, ok := errors.AsType[*problem](err); ok && !x.began {
+		// net/http takes a body that is late for a client that has left, and it may
+		// still listen.
 		x.refuse(p)
 		return
+	}
+	if x.r.Context().Err() != nil {
+		panic(http.ErrAbortHandler) // the client has left
 	}
 	x.log.Error("serve a shape", "err", err)
 	if x.began {

@@ -25,18 +25,17 @@ func FuzzBody(f *testing.F) {
 	for _, body := range []string{
 		``, `{}`, `[]`, `{"where":"crew > $1","params":{"1":3},"order_by":"crew","limit":1,"offset":"2"}`,
 		`{"subset":{"where":null,"limit":{}},"offset":"now","columns":["id"],"params":{"1":[]}}`, `{"subset":[]}`, `{"live":false,"handle":7}`,
-		`{"table":{"a":{}},"where_expr":[[[]]]}`, "{\"where\":\"\x00\"}",
+		`{"table":{"a":{}},"where_expr":[[[]]]}`, "{\"where\":\"\x00\"}", strings.Repeat("[", 200), `{"a":` + strings.Repeat(`{"a":`, 100),
+		`{"limit":1e400,"offset":-0,"order_by":"\"id\" desc","params":"{\"1\":\"\\u0000\"}"}`, `{"where":"name = 'x' -- '","table":"boats; drop table boats"}`,
 	} {
-		f.Add(body)
+		f.Add("table=boats&offset=-1", body)
+		f.Add("table=boats&subset__where=id=$1&subset[where]=1&offset=now", body)
 	}
-	f.Fuzz(func(t *testing.T, body string) {
-		r := newRequest("POST", "/v1/shape?table=boats&offset=-1")
+	f.Fuzz(func(t *testing.T, query, body string) {
+		r := newRequest("POST", "/v1/shape")
+		r.URL.RawQuery = query
 		r.Body = io.NopCloser(strings.NewReader(body))
-		w := httptest.NewRecorder()
-		handler.ServeHTTP(w, r)
-		if w.Code >= 500 || !json.Valid(w.Body.Bytes()) && w.Header().Get("Content-Type") == typeJSON {
-			t.Fatalf("%q: status %d: %s", body, w.Code, w.Body)
-		}
+		judge(t, handler, r, query+"\r\n"+body)
 	})
 }
 
