@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -208,8 +209,12 @@ func (c *caseFile) run(command string) string {
 // caseNumber is a number at the beginning of a note: "# 141. …" or "# 141, 142. …".
 var caseNumber = regexp.MustCompile(`(?m)^# ([0-9]+(?:, [0-9]+)*)\. `)
 
+// testName is the name of a Go test in a reason.
+var testName = regexp.MustCompile(`\bTest[A-Z]\w+`)
+
 // Every number of shape-semantics §10 has a case here, or a line in
-// testdata/cases/without that says why it has none; and not both.
+// testdata/cases/without that says why it has none; and not both. Tests that are
+// named there exist.
 func TestEveryCaseIsAccountedFor(t *testing.T) {
 	t.Parallel()
 	where := map[int][]string{}
@@ -236,7 +241,13 @@ func TestEveryCaseIsAccountedFor(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	tests := testNames(t)
 	for line := range strings.Lines(string(text)) {
+		for _, name := range testName.FindAllString(line, -1) {
+			if !tests[name] {
+				t.Errorf("without: there is no %s", name)
+			}
+		}
 		var from, to int
 		numbers, reason, _ := strings.Cut(strings.TrimSpace(line), " ")
 		if _, err := fmt.Sscanf(numbers, "%d-%d", &from, &to); err != nil || reason == "" {
@@ -251,4 +262,27 @@ func TestEveryCaseIsAccountedFor(t *testing.T) {
 			t.Errorf("case %d is in %q", n, where[n])
 		}
 	}
+}
+
+// testNames are the names of all tests of the tree.
+func testNames(t *testing.T) map[string]bool {
+	all := map[string]bool{}
+	declared := regexp.MustCompile(`(?m)^func (Test[A-Z]\w+)\(t `)
+	err := filepath.WalkDir("../..", func(path string, d fs.DirEntry, err error) error {
+		if err == nil && d.IsDir() && d.Name() == "node_modules" {
+			return filepath.SkipDir
+		}
+		if err != nil || !strings.HasSuffix(path, "_test.go") {
+			return err
+		}
+		text, err := os.ReadFile(path)
+		for _, m := range declared.FindAllStringSubmatch(string(text), -1) {
+			all[m[1]] = true
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return all
 }

@@ -220,3 +220,41 @@ func TestSharedAndStreamed(t *testing.T) {
 		return nil
 	})
 }
+
+// Who is told to be up to date has whole transactions, and one of a thousand rows
+// whole or not at all (case 156), with chunks that are much smaller.
+func TestWholeTransactions(t *testing.T) {
+	t.Parallel()
+	const rows, transactions = 1000, 30
+	db := pgtest.New(t)
+	db.Exec(fmt.Sprintf("CREATE TABLE many (id int PRIMARY KEY, n int); INSERT INTO many SELECT i, 0 FROM generate_series(1, %d) i", rows))
+	s := newService(t, db.URL, "SPILLWAY_CHUNK_BYTES=10000")
+	f := newFollower(s.url, "table", "many")
+	var load sync.WaitGroup
+	load.Go(func() {
+		for range transactions {
+			if err := db.Try("UPDATE many SET n = n + 1"); err != nil {
+				t.Error(err)
+			}
+		}
+	})
+	seen := map[string]bool{}
+	f.until(t, 60*time.Second, "the last transaction", func() error {
+		now := map[string]int{}
+		for _, row := range f.rows {
+			now[*row["n"]]++
+		}
+		if len(now) != 1 || len(f.rows) != rows {
+			t.Fatalf("parts of transactions: so many rows of each: %v", now)
+		}
+		for n := range now {
+			seen[n] = true
+		}
+		if !seen[fmt.Sprint(transactions)] {
+			return fmt.Errorf("there is still %v", now)
+		}
+		return nil
+	})
+	load.Wait()
+	t.Logf("up to date after %d of %d transactions", len(seen), transactions)
+}
