@@ -121,16 +121,20 @@ func clusterVersion(dir string) (int, error) {
 
 // initdb makes a new cluster in dir, which exists and is empty.
 func initdb(ctx context.Context, bindir, dir, locale string, o *owner) error {
-	cmd := exec.CommandContext(ctx, filepath.Join(bindir, "initdb"),
-		"-D", dir, "-U", "postgres", "--encoding=UTF8", "--locale="+locale,
+	return runTool(ctx, bindir, dir, o, "initdb", "-U", "postgres", "--encoding=UTF8", "--locale="+locale,
 		"--auth=trust", "--no-sync", "--no-instructions")
+}
+
+// runTool runs one of Postgres's programs on the cluster in dir, as its owner.
+func runTool(ctx context.Context, bindir, dir string, o *owner, name string, args ...string) error {
+	cmd := exec.CommandContext(ctx, filepath.Join(bindir, name), append([]string{"-D", dir}, args...)...)
 	cmd.Dir = dir
 	cmd.Env = serverEnv()
 	setOwner(cmd, o)
 	var out bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &out
 	if err := cmd.Run(); err != nil {
-		return fmt.Errorf("run initdb: %w: %s", err, bytes.TrimSpace(out.Bytes()))
+		return fmt.Errorf("run %s: %w: %s", name, err, bytes.TrimSpace(out.Bytes()))
 	}
 	return nil
 }

@@ -345,6 +345,17 @@ func (s *Server) Halt(mode Mode) error {
 	return nil
 }
 
+// Tool runs one of Postgres's programs on the cluster of a halted server, such as
+// pg_resetwal.
+func (s *Server) Tool(ctx context.Context, name string, args ...string) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.proc != nil {
+		return fmt.Errorf("run %s: the server is running", name)
+	}
+	return runTool(ctx, s.bindir, s.opts.Dir, s.owner, name, args...)
+}
+
 // Restart stops the server, if it runs, and starts it again on the same port.
 func (s *Server) Restart(ctx context.Context) error {
 	s.mu.Lock()

@@ -31,9 +31,11 @@ const casesDir = "testdata/cases"
 //
 //	service          a service of its own; NAME=value lines are its settings, those in
 //	                 small letters Postgres's, which is then a server of its own;
-//	                 user=name makes a role for it that owns nothing
+//	                 user=name makes a role for it that owns nothing, resetwal=options
+//	                 sets the server's counters beforehand (pg_resetwal)
 //	kill, stop, start   end the service as a crash would or in good order; start it
 //	postgres kill, postgres stop, postgres start   the same with Postgres
+//	postgres restore   ends it and starts it as from a backup: on another timeline
 //	sql [name]       runs SQL on the connection of that name; rows and errors are shown
 //	until [status]   asks Postgres the same question until the answer is t; with a
 //	                 status, makes the same request until that is its answer

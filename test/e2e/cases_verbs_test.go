@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"os"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"time"
@@ -20,20 +22,23 @@ import (
 func (c *caseFile) own(input string) {
 	c.t.Helper()
 	var settings []string
-	user, cluster := "", map[string]string{}
+	user, resetwal, cluster := "", "", map[string]string{}
 	for line := range strings.Lines(input) {
 		line = strings.TrimSpace(line)
 		switch name, value, _ := strings.Cut(line, "="); {
 		case name == "user":
 			user = value
+		case name == "resetwal":
+			resetwal = value
 		case strings.ToUpper(name) == name:
 			settings = append(settings, line)
 		default:
 			cluster[name] = value
 		}
 	}
-	if len(cluster) > 0 {
+	if len(cluster) > 0 || resetwal != "" {
 		c.db = pgtest.NewServer(c.t, pgtest.Options{Settings: cluster})
+		c.resetWAL(resetwal)
 	} else {
 		c.db = pgtest.New(c.t)
 	}
@@ -50,6 +55,19 @@ func (c *caseFile) own(input string) {
 	}
 	c.s = newService(c.t, address.String(), settings...)
 	c.s.readTick()
+}
+
+// resetWAL sets the server's counters to other values.
+func (c *caseFile) resetWAL(options string) {
+	c.t.Helper()
+	if options == "" {
+		return
+	}
+	c.postgres("stop")
+	if err := c.db.Server.Tool(c.t.Context(), "pg_resetwal", strings.Fields(options)...); err != nil {
+		c.t.Fatal(err)
+	}
+	c.postgres("start")
 }
 
 // gone waits until a shape is no more.
@@ -73,6 +91,11 @@ func (c *caseFile) postgres(how string) {
 		err = c.db.Server.Halt(pgdev.Fast)
 	case "kill":
 		err = c.db.Server.Kill()
+	case "restore":
+		// As after a backup: recovery ends at once, on another timeline.
+		err = errors.Join(c.db.Server.Halt(pgdev.Fast),
+			os.WriteFile(filepath.Join(filepath.Dir(c.db.Server.LogPath()), "recovery.signal"), nil, 0o644), c.db.Server.Restart(c.t.Context()))
+		_ = c.db.Try("SELECT 1")
 	case "start":
 		err = c.db.Server.Restart(c.t.Context())
 		_ = c.db.Try("SELECT 1") // on the connection of before, which is then replaced
