@@ -5,7 +5,8 @@
 #   sh scripts/fuzz.sh 10s Decode
 #
 # What a target finds is kept in its package's testdata/fuzz and is a test from
-# then on. All targets run, whatever one of them finds.
+# then on. All targets run, whatever one of them finds. At the end the property test
+# (TestProperty) runs for the same time with random seeds, and names one that fails.
 set -eu
 cd "$(dirname "$0")/.."
 time=${1:-30s}
@@ -18,13 +19,15 @@ targets=$("$go" test -list '^Fuzz' ./internal/... | awk -v pattern="$pattern" '
 	/^Fuzz/ && $1 ~ pattern { names[n++] = $1 }
 	/^ok/ { for (i = 0; i < n; i++) print $2, names[i] }
 	/^(ok|\?)/ { n = 0 }')
-if [ -z "$targets" ]; then
+property=$(echo TestProperty | awk -v pattern="$pattern" '$1 ~ pattern')
+if [ -z "$targets$property" ]; then
 	echo "fuzz.sh: no target matches $pattern" >&2
 	exit 1
 fi
 
 failed=""
 while read -r package name; do
+	[ -n "$name" ] || continue
 	echo "== $package $name"
 	# A few attempts to make a finding smaller: with the default of a minute each
 	# new path through the code costs more than finding it.
@@ -32,4 +35,8 @@ while read -r package name; do
 done <<LIST
 $targets
 LIST
+if [ -n "$property" ]; then
+	echo "== ./test/e2e TestProperty"
+	"$go" test -count=1 -timeout 0 -run '^TestProperty$' ./test/e2e -args -property-for "$time" || failed="$failed TestProperty"
+fi
 [ -z "$failed" ] || { echo "fuzz.sh: found something:$failed" >&2; exit 1; }

@@ -175,7 +175,10 @@ func (f *families) write(k kin) error {
 
 // relation hears of each Relation message, from the spine.
 func (f *families) relation(rel *wal.Relation) {
-	f.e.db.Invalidate(rel.OID)
+	// A partition's columns are those of its ancestors, of which no word comes.
+	for oid := range f.known.Load().above(rel.OID) {
+		f.e.db.Invalidate(oid)
+	}
 	if rel.Identity != 'f' {
 		f.lookNow() // the reconciler puts it right
 	}

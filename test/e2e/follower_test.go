@@ -3,7 +3,9 @@ package e2e
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"net/url"
 	"strings"
@@ -12,25 +14,32 @@ import (
 )
 
 // follower walks a shape's log as a client would, and is stricter than one: a
-// second insert of a row, a change of an unknown row, an offset that goes back
-// or a rotation is an error.
+// second insert of a row, a change of an unknown row, an old value that it was never
+// given, a transaction without its "last", an offset that goes back or a rotation is
+// an error.
 type follower struct {
 	base   string
 	params url.Values
 	http   *http.Client
+	// take says how many messages of an answer are taken in before the follower goes
+	// away, to come back at that place; nil: all.
+	take func(of []message) int
 
 	handle, offset, cursor string
 	live                   bool
 	rows                   map[string]map[string]*string
-	order                  []string // of the replicated messages: "<lsn>/<op>"
+	gone                   map[string]map[string]*string // deleted, with their keys' columns
+	newest                 message                       // replicated
+	order                  []string                      // of the replicated messages: "<lsn>/<op>"
 	rotations              int
 	requests               int
 }
 
 type message struct {
-	Key     string             `json:"key"`
-	Value   map[string]*string `json:"value"`
-	Headers struct {
+	Key      string             `json:"key"`
+	Value    map[string]*string `json:"value"`
+	OldValue map[string]*string `json:"old_value"`
+	Headers  struct {
 		Operation string `json:"operation"`
 		Control   string `json:"control"`
 		LSN       string `json:"lsn"`
@@ -52,7 +61,16 @@ func newFollower(base string, params ...string) *follower {
 func (f *follower) reset() {
 	f.handle, f.offset, f.cursor, f.live = "", "-1", "", false
 	f.rows = make(map[string]map[string]*string)
-	f.order = nil
+	f.gone = make(map[string]map[string]*string)
+	f.order, f.newest = nil, message{}
+}
+
+// leave forgets what a client forgets that goes away and comes back with its offset
+// and its rows.
+func (f *follower) leave() {
+	f.http.CloseIdleConnections()
+	f.http = &http.Client{Timeout: time.Minute}
+	f.cursor, f.live = "", false
 }
 
 // step makes one request and applies its answer. It reports whether the answer
@@ -89,18 +107,25 @@ func (f *follower) step(ctx context.Context) (upToDate bool, err error) {
 	case resp.StatusCode >= 500:
 		return false, &passing{fmt.Errorf("status %s", resp.Status)}
 	case resp.StatusCode != http.StatusOK:
-		return false, fmt.Errorf("GET %s: status %s", q.Encode(), resp.Status)
+		text, err := io.ReadAll(resp.Body)
+		return false, errors.Join(fmt.Errorf("GET %s: status %s: %s", q.Encode(), resp.Status, text), err)
 	}
 	var messages []message
 	if err := json.NewDecoder(resp.Body).Decode(&messages); err != nil {
 		return false, &passing{fmt.Errorf("read the body: %w", err)}
+	}
+	next := resp.Header.Get("electric-offset")
+	if f.take != nil {
+		if n := f.take(messages); n < len(messages) {
+			messages = messages[:n]
+			next = messages[n-1].offset()
+		}
 	}
 	for _, m := range messages {
 		if err := f.apply(m); err != nil {
 			return false, fmt.Errorf("after offset %s: %w", f.offset, err)
 		}
 	}
-	next := resp.Header.Get("electric-offset")
 	if f.offset != "-1" && compareOffsets(next, f.offset) < 0 {
 		return false, fmt.Errorf("the offset went back from %s to %s", f.offset, next)
 	}
@@ -118,35 +143,96 @@ func (f *follower) step(ctx context.Context) (upToDate bool, err error) {
 // passing is an error that a client would try again after.
 type passing struct{ error }
 
+// offset is the place of a replicated message.
+func (m *message) offset() string { return fmt.Sprintf("%s_%d", m.Headers.LSN, m.Headers.Op) }
+
 func (f *follower) apply(m message) error {
 	h := m.Headers
+	if h.Control == "up-to-date" && f.newest.Headers.LSN != "" && !f.newest.Headers.Last {
+		return fmt.Errorf("up to date in the middle of the transaction of %s", f.newest.offset())
+	}
 	if h.Control != "" {
 		return nil
 	}
 	if h.LSN != "" {
+		if err := f.follows(&m); err != nil {
+			return err
+		}
 		f.order = append(f.order, fmt.Sprintf("%s/%d", h.LSN, h.Op))
+		f.newest = m
 	}
 	row, known := f.rows[m.Key]
+	partial := f.params.Get("log") == "changes_only"
 	switch h.Operation {
 	case "insert":
 		if known {
 			return fmt.Errorf("row %s is inserted twice (lsn %s)", m.Key, h.LSN)
 		}
 		f.rows[m.Key] = m.Value
+		delete(f.gone, m.Key)
 	case "update":
-		if !known {
+		if !known && !partial || f.gone[m.Key] != nil {
 			return fmt.Errorf("unknown row %s is updated (lsn %s)", m.Key, h.LSN)
+		}
+		if err := f.had(&m, row); err != nil {
+			return err
+		}
+		if !known {
+			row = make(map[string]*string)
+			f.rows[m.Key] = row
 		}
 		for k, v := range m.Value {
 			row[k] = v
 		}
 	case "delete":
-		if !known {
+		if !known && !partial || f.gone[m.Key] != nil {
 			return fmt.Errorf("unknown row %s is deleted (lsn %s)", m.Key, h.LSN)
 		}
+		if err := f.had(&m, row); err != nil {
+			return err
+		}
 		delete(f.rows, m.Key)
+		if partial {
+			f.gone[m.Key] = m.Value
+		}
 	default:
 		return fmt.Errorf("unknown operation %q", h.Operation)
+	}
+	return nil
+}
+
+// follows checks that a replicated message may come after the one before it.
+func (f *follower) follows(m *message) error {
+	before := f.newest.Headers
+	switch same := m.Headers.LSN == before.LSN; {
+	case before.LSN == "":
+	case compareOffsets(f.newest.offset(), m.offset()) >= 0:
+		return fmt.Errorf("%s comes after %s", m.offset(), f.newest.offset())
+	case same && before.Last, !same && !before.Last:
+		return fmt.Errorf("%s comes after %s, whose last is %t", m.offset(), f.newest.offset(), before.Last)
+	}
+	return nil
+}
+
+// had checks what replica=full says that a row had, as far as it is known.
+func (f *follower) had(m *message, row map[string]*string) error {
+	if f.params.Get("replica") != "full" {
+		return nil
+	}
+	before := make(map[string]*string)
+	for name, v := range m.Value {
+		before[name] = v
+	}
+	for name, v := range m.OldValue {
+		if new, ok := m.Value[name]; !ok || show(new) == show(v) && (new == nil) == (v == nil) {
+			return fmt.Errorf("%s of %s (lsn %s): column %q has an old value and has not changed", m.Headers.Operation, m.Key, m.Headers.LSN, name)
+		}
+		before[name] = v
+	}
+	for name, v := range row {
+		if had, ok := before[name]; !ok || show(had) != show(v) || (had == nil) != (v == nil) {
+			return fmt.Errorf("%s of %s (lsn %s): column %q had %.100s, which is told as %.100s", m.Headers.Operation, m.Key, m.Headers.LSN, name, show(v), show(had))
+		}
 	}
 	return nil
 }

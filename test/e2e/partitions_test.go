@@ -113,6 +113,27 @@ func keyed(db *pgtest.DB, f *follower, table, where string) error {
 	return nil
 }
 
+// The stream tells of a new column by the name of a partition. The next shape on the
+// root is made of the table as it is now, and not refused once more.
+func TestColumnOfAllPartitions(t *testing.T) {
+	t.Parallel()
+	db := pgtest.New(t)
+	db.Exec(partitionedTable)
+	s := newService(t, db.URL, "SPILLWAY_AUDIT_EVERY=10m")
+	f := newFollower(s.url, "table", "root")
+	f.until(t, 30*time.Second, "first rows", func() error { return keyed(db, f, "public.root", "true") })
+	db.Exec("ALTER TABLE root ADD COLUMN w int; INSERT INTO root VALUES (4, 'jp', 'd', 7)")
+	f.until(t, 30*time.Second, "the new column", func() error {
+		if w := f.rows[`"public"."root"/"jp"/"4"`]["w"]; w == nil || *w != "7" {
+			return fmt.Errorf("it is %s", show(w))
+		}
+		return nil
+	})
+	if f.rotations != 1 {
+		t.Errorf("%d rotations", f.rotations)
+	}
+}
+
 // Inheritance children are followed as partitions are; a new one rotates.
 func TestInheritance(t *testing.T) {
 	t.Parallel()

@@ -9,25 +9,37 @@ import (
 )
 
 // kind is a type of columns in the property test: its name in SQL, and literals
-// that are few enough to meet again. The first of them orders nothing.
+// that are few enough to meet again.
 type kind struct {
 	name    string
 	values  []string
-	ordered bool // < and > are accepted whatever the database's collation is
+	ordered bool     // < and > are accepted whatever the database's collation is
+	more    []string // conditions of its own, where %[1]s is the column
 }
 
 var kinds = []kind{
-	{"int4", []string{"0", "1", "-7", "42", "2147483647"}, true},
-	{"int8", []string{"0", "1", "9007199254740993", "-9223372036854775808"}, true},
-	{"text", []string{"''", "'a'", "'A'", "'ä/\"_%'", "repeat('long ', 800)", "E'two\\nlines'"}, false},
-	{"bool", []string{"true", "false"}, false},
-	{"numeric", []string{"0", "1.0", "1.00", "-0.5", "'NaN'", "123456789012345678901234567890.5"}, true},
-	{"float8", []string{"0", "'-0'", "1e300", "0.1", "'NaN'", "'Infinity'"}, true},
-	{"date", []string{"'2026-01-01'", "'1999-12-31'", "'infinity'", "'0044-03-15 BC'"}, true},
-	{"timestamptz", []string{"'2026-01-01 00:00:00+00'", "'2026-01-01 01:00:00+01'", "'1970-01-01 00:00:00.000001+00'"}, true},
-	{"uuid", []string{"'00000000-0000-0000-0000-000000000001'", "'AAAAAAAA-0000-0000-0000-000000000001'"}, true},
-	{"varchar(20)", []string{"''", "'x'", "'x '"}, false},
+	{"int4", []string{"0", "1", "-7", "42", "2147483647"}, true, []string{"%[1]s %% 5 = 2", "%[1]s / 2 * 2 = %[1]s", "%[1]s & 1 = 1", "%[1]s::int8 + 1 > 1", "- %[1]s < 7"}},
+	{"int8", []string{"0", "1", "9007199254740993", "-9223372036854775808"}, true, []string{"%[1]s / 3 > 0", "%[1]s %% 2 = 1", "%[1]s::numeric * 2 + 1 < 3", "%[1]s = ANY ('{0,1}')"}},
+	{"text", []string{"''", "'a'", "'A'", "'ä/\"_%'", "repeat('long ', 800)", "E'two\\nlines'"}, false, []string{"%[1]s LIKE '%%a%%'", "%[1]s || 'x' = 'ax'", "COALESCE(%[1]s, 'a') = 'a'"}},
+	{"bool", []string{"true", "false"}, false, []string{"%[1]s", "%[1]s IS NOT TRUE"}},
+	{"numeric", []string{"0", "1.0", "1.00", "-0.5", "'NaN'", "123456789012345678901234567890.5"}, true, []string{"%[1]s * 2 - 1 > 0.5", "%[1]s / 3 < 1", "%[1]s %% 1 = 0.5"}},
+	{"float8", []string{"0", "'-0'", "1e300", "0.1", "'NaN'", "'Infinity'"}, true, []string{"%[1]s / 2 + 1 > 1", "- %[1]s < 0"}},
+	{"date", []string{"'2026-01-01'", "'1999-12-31'", "'infinity'", "'0044-03-15 BC'"}, true, []string{"%[1]s - 1 < '2026-01-01'", "%[1]s + 7 > '2026-01-01'"}},
+	{"timestamptz", []string{"'2026-01-01 00:00:00+00'", "'2026-01-01 01:00:00+01'", "'1970-01-01 00:00:00.000001+00'"}, true, nil},
+	{"uuid", []string{"'00000000-0000-0000-0000-000000000001'", "'AAAAAAAA-0000-0000-0000-000000000001'"}, true, nil},
+	{"varchar(20)", []string{"''", "'x'", "'x '"}, false, []string{"%[1]s LIKE 'x%%'"}},
+	{"mood", []string{"'sad'", "'ok'", "'very \"glad\"'"}, true, []string{"%[1]s = ANY ('{sad,ok}')"}},
+	{"int4[]", []string{"'{}'", "'{1}'", "'{2,NULL,1}'", "'{{1,2},{3,4}}'", "'[0:1]={1,2}'"}, false,
+		[]string{"%[1]s @> '{1}'", "%[1]s <@ '{1,2,3}'", "%[1]s && '{2,4}'", "1 = ANY (%[1]s)", "%[1]s[1] > 1", "array_length(%[1]s, 1) = 2", "%[1]s > '{1}'"}},
+	{"text[]", []string{"'{}'", "'{a}'", "'{\"a,b\",NULL,\"NULL\"}'", "'{\"q\\\"\",a}'"}, false, []string{"%[1]s @> '{a}'", "%[1]s && '{NULL,a}'", "'a' = ANY (%[1]s)", "%[1]s[1] = 'a'"}},
+	{"mood[]", []string{"'{sad}'", "'{ok,\"very \\\"glad\\\"\"}'"}, false, nil}, // no conditions: see compared
 }
+
+// moodType is what kinds need.
+const moodType = `CREATE TYPE mood AS ENUM ('sad', 'ok', 'very "glad"')`
+
+// compared reports whether the WHERE language knows more of it than IS NULL.
+func (k kind) compared() bool { return k.name != "mood[]" }
 
 func (k kind) literal(rng *rand.Rand) string {
 	if rng.IntN(6) == 0 {
@@ -52,51 +64,98 @@ type table struct {
 	columns []column
 	key     []string // quoted names; none: no primary key
 	ids     int
+	// leaves are its partitions, for part = 'p0' and so on; none: it has no such.
+	leaves []string
 }
 
 func quoted(name string) string { return `"` + strings.ReplaceAll(name, `"`, `""`) + `"` }
 
-func randomTable(rng *rand.Rand, n int) *table {
+// plain is the name that was quoted.
+func plain(name string) string { return strings.ReplaceAll(name[1:len(name)-1], `""`, `"`) }
+
+func randomTable(rng *rand.Rand, n int, partitioned bool) *table {
 	names := []string{"plain", "Mixed Case", `quo"te`, "slash/dot.", "ünïcode"}
 	t := &table{name: quoted(fmt.Sprintf("%s %d", names[rng.IntN(len(names))], n))}
 	t.columns = []column{{`"id"`, kinds[0]}, {`"part"`, kinds[2]}}
 	for i := range 2 + rng.IntN(4) {
 		t.columns = append(t.columns, column{quoted(fmt.Sprintf(`c%d%s`, i, []string{"", " x", "ö", `"`}[rng.IntN(4)])), kinds[rng.IntN(len(kinds))]})
 	}
-	switch rng.IntN(4) {
-	case 0:
-		t.key = []string{`"part"`, `"id"`}
-	case 1:
+	switch n := rng.IntN(4); {
+	case n == 1:
 		// no key: every column is one
+	case n == 0 || partitioned:
+		t.key = []string{`"part"`, `"id"`}
 	default:
 		t.key = []string{`"id"`}
+	}
+	if partitioned {
+		for range 3 {
+			t.leaf()
+		}
 	}
 	return t
 }
 
-func (t *table) create() string {
+// leaf names another partition.
+func (t *table) leaf() string {
+	t.leaves = append(t.leaves, quoted(fmt.Sprintf("%s leaf %d", plain(t.name), len(t.leaves))))
+	return t.leaves[len(t.leaves)-1]
+}
+
+// of says which rows belong to a partition.
+func (t *table) of(leaf int) string { return fmt.Sprintf(" FOR VALUES IN ('p%d')", leaf) }
+
+func (t *table) create(rng *rand.Rand) string {
 	var defs []string
 	for _, c := range t.columns {
 		defs = append(defs, c.name+" "+c.kind.name)
 	}
+	key := ""
 	if t.key != nil {
-		defs = append(defs, "PRIMARY KEY ("+strings.Join(t.key, ", ")+")")
+		key = ", PRIMARY KEY (" + strings.Join(t.key, ", ") + ")"
 	}
-	return "CREATE TABLE " + t.name + " (" + strings.Join(defs, ", ") + ")"
+	sql := "CREATE TABLE " + t.name + " (" + strings.Join(defs, ", ") + key + ")"
+	if t.leaves == nil {
+		return sql
+	}
+	sql += ` PARTITION BY LIST ("part")`
+	for n, leaf := range t.leaves {
+		if rng.IntN(2) == 0 {
+			sql += "; CREATE TABLE " + leaf + " PARTITION OF " + t.name + t.of(n)
+			continue
+		}
+		// Its columns are in another order.
+		rng.Shuffle(len(defs), func(i, j int) { defs[i], defs[j] = defs[j], defs[i] })
+		sql += "; CREATE TABLE " + leaf + " (" + strings.Join(defs, ", ") + key + "); ALTER TABLE " + t.name + " ATTACH PARTITION " + leaf + t.of(n)
+	}
+	return sql
 }
 
 // insert makes some rows with ids of their own.
 func (t *table) insert(rng *rand.Rand, n int) string {
+	return t.insertInto(rng, n, t.name, -1)
+}
+
+// insertInto is insert into a partition; -1 is any.
+func (t *table) insertInto(rng *rand.Rand, n int, name string, leaf int) string {
 	var rows []string
 	for range n {
 		t.ids++
-		vals := []string{fmt.Sprint(t.ids), "'p" + fmt.Sprint(rng.IntN(3)) + "'"}
+		vals := []string{fmt.Sprint(t.ids), t.part(rng)}
+		if leaf >= 0 {
+			vals[1] = fmt.Sprintf("'p%d'", leaf)
+		}
 		for _, c := range t.columns[2:] {
 			vals = append(vals, c.kind.literal(rng))
 		}
 		rows = append(rows, "("+strings.Join(vals, ", ")+")")
 	}
-	return "INSERT INTO " + t.name + " (" + strings.Join(t.names(), ", ") + ") VALUES " + strings.Join(rows, ", ")
+	return "INSERT INTO " + name + " (" + strings.Join(t.names(), ", ") + ") VALUES " + strings.Join(rows, ", ")
+}
+
+// part is a value of the column that decides about the partition.
+func (t *table) part(rng *rand.Rand) string {
+	return fmt.Sprintf("'p%d'", rng.IntN(max(3, len(t.leaves))))
 }
 
 func (t *table) names() []string {
@@ -110,18 +169,27 @@ func (t *table) names() []string {
 // statement is one random change.
 func (t *table) statement(rng *rand.Rand) string {
 	some := fmt.Sprintf(" WHERE id %% %d = %d", 2+rng.IntN(7), rng.IntN(2))
-	switch rng.IntN(10) {
+	name := t.name
+	if t.leaves != nil && rng.IntN(4) == 0 {
+		leaf := rng.IntN(len(t.leaves))
+		if name = t.leaves[leaf]; rng.IntN(3) == 0 {
+			return t.insertInto(rng, 2, name, leaf)
+		}
+	}
+	switch rng.IntN(11) {
 	case 0, 1, 2:
 		return t.insert(rng, 1+rng.IntN(5))
 	case 3:
-		return "DELETE FROM " + t.name + some + " AND id > " + fmt.Sprint(t.ids-10)
+		return "DELETE FROM " + name + some + " AND id > " + fmt.Sprint(t.ids-10)
 	case 4:
-		return fmt.Sprintf("UPDATE %s SET id = id + 100000 WHERE id = %d", t.name, 1+rng.IntN(t.ids+1))
+		return fmt.Sprintf("UPDATE %s SET id = id + 100000 WHERE id = %d", name, 1+rng.IntN(t.ids+1))
 	case 5:
-		return "UPDATE " + t.name + " SET id = id" + some // nothing changes
+		return "UPDATE " + name + " SET id = id" + some // nothing changes
+	case 6: // rows that move
+		return fmt.Sprintf("UPDATE %s SET part = %s%s", t.name, t.part(rng), some)
 	}
 	c := t.columns[2+rng.IntN(len(t.columns)-2)]
-	return "UPDATE " + t.name + " SET " + c.name + " = " + c.kind.literal(rng) + some
+	return "UPDATE " + name + " SET " + c.name + " = " + c.kind.literal(rng) + some
 }
 
 // condition is a random WHERE clause.
@@ -145,29 +213,35 @@ func (t *table) condition(rng *rand.Rand, depth int) string {
 		}
 		return v
 	}
-	switch n := rng.IntN(6); {
-	case c.kind.name == "bool" && n < 3:
-		return c.name
-	case n == 0:
+	switch n := rng.IntN(8); {
+	case !c.kind.compared():
 		return c.name + " IS NOT NULL"
-	case n == 1:
+	case n < 3 && c.kind.more != nil:
+		return fmt.Sprintf(c.kind.more[rng.IntN(len(c.kind.more))], c.name)
+	case n == 3:
+		return c.name + " IS NOT NULL"
+	case n == 4:
 		return c.name + " IN (" + literal() + ", " + literal() + ")"
-	case n == 2 && c.kind.name == "text":
-		return c.name + " LIKE '%a%'"
-	case n <= 3 && c.kind.ordered:
+	case n <= 6 && c.kind.ordered:
 		return c.name + " " + []string{"<", "<=", ">", ">="}[rng.IntN(4)] + " " + literal()
 	}
 	return c.name + " " + []string{"=", "<>"}[rng.IntN(2)] + " " + literal()
 }
 
-// randomShape returns the request's parameters.
+// randomShape returns the request's parameters, and the columns if it names some.
 func (t *table) randomShape(rng *rand.Rand) (params []string, columns []string) {
 	params = []string{"table", t.name}
+	if t.leaves != nil && rng.IntN(2) == 0 {
+		params[1] = t.leaves[rng.IntN(len(t.leaves))]
+	}
 	if rng.IntN(4) > 0 {
 		params = append(params, "where", t.condition(rng, 2))
 	}
 	if rng.IntN(2) == 0 {
 		params = append(params, "replica", "full")
+	}
+	if rng.IntN(4) == 0 {
+		params = append(params, "log", "changes_only")
 	}
 	if t.key != nil && rng.IntN(2) == 0 {
 		columns = slices.Clone(t.key)
@@ -181,30 +255,87 @@ func (t *table) randomShape(rng *rand.Rand) (params []string, columns []string) 
 	return params, columns
 }
 
-// stateOf is what a client holds, in one text; rows of a table without a key that
-// are equal are one.
-func stateOf(rows map[string]map[string]*string) string {
-	set := make(map[string]bool)
-	for _, row := range rows {
-		var cells []string
-		for _, name := range slices.Sorted(maps.Keys(row)) {
-			cells = append(cells, name+"="+cell(row[name]))
+// state is what SELECT returned at one moment: its rows by key, each column with its
+// text.
+type state struct {
+	rows map[string]map[string]string
+	text string // all of it
+}
+
+// identity is a row's key: the columns given, or all.
+func identity(row map[string]string, key []string) string {
+	var cells []string
+	for _, name := range slices.Sorted(maps.Keys(row)) {
+		if key == nil || slices.Contains(key, quoted(name)) {
+			cells = append(cells, name+"="+row[name])
 		}
-		set[strings.Join(cells, "|")] = true
 	}
-	return strings.Join(slices.Sorted(maps.Keys(set)), "\n")
+	return strings.Join(cells, "|")
+}
+
+// newState makes the state of some rows, which may be a client's.
+func newState(rows []map[string]*string, key []string) *state {
+	s := &state{rows: make(map[string]map[string]string)}
+	for _, r := range rows {
+		row := make(map[string]string)
+		for name, v := range r {
+			row[name] = cell(v)
+		}
+		s.rows[identity(row, key)] = row
+	}
+	var lines []string
+	for _, row := range s.rows {
+		lines = append(lines, identity(row, nil))
+	}
+	slices.Sort(lines)
+	s.text = strings.Join(lines, "\n")
+	return s
+}
+
+// view is what a client holds: the whole state of a shape, or, of one with changes
+// only, what it was told of.
+type view struct {
+	*state
+	partial bool
+	gone    *state
+}
+
+func whatHolds(f *follower, key []string) view {
+	values := func(m map[string]map[string]*string) *state {
+		return newState(slices.Collect(maps.Values(m)), key)
+	}
+	return view{values(f.rows), f.params.Get("log") == "changes_only", values(f.gone)}
+}
+
+func (h view) String() string { return h.text + "\ngone:\n" + h.gone.text }
+
+// fits reports whether it is what SELECT returned.
+func (h view) fits(s *state) bool {
+	if !h.partial {
+		return h.text == s.text
+	}
+	for key, row := range h.rows {
+		is, ok := s.rows[key]
+		if !ok {
+			return false
+		}
+		for name, v := range row {
+			if is[name] != v {
+				return false
+			}
+		}
+	}
+	for key := range h.gone.rows {
+		if _, ok := s.rows[key]; ok {
+			return false
+		}
+	}
+	return true
 }
 
 func cell(v *string) string {
 	if v == nil {
 		return "NULL"
-	}
-	// Whether a bool is t or true is its reader's business.
-	switch *v {
-	case "true":
-		return "'t'"
-	case "false":
-		return "'f'"
 	}
 	return "'" + *v + "'"
 }
