@@ -3,6 +3,7 @@ package e2e
 import (
 	"fmt"
 	"os"
+	"path/filepath"
 	"regexp"
 	"strings"
 	"syscall"
@@ -80,6 +81,27 @@ func TestREADME(t *testing.T) {
 	for line := range strings.Lines(hint) {
 		if !strings.Contains(string(b), strings.TrimSpace(line)) {
 			t.Errorf("the README does not show %q", line)
+		}
+	}
+}
+
+// Tests that the documentation names as proof exist.
+func TestDocumentedTests(t *testing.T) {
+	t.Parallel()
+	files, err := filepath.Glob("../../docs/*.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	tests := testNames(t)
+	for _, file := range append(files, "../../README.md") {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, name := range testName.FindAllString(string(text), -1) {
+			if !tests[name] {
+				t.Errorf("%s names %s, which is not there", filepath.Base(file), name)
+			}
 		}
 	}
 }
