@@ -9,7 +9,7 @@ import (
 )
 
 // timeKinds are the types of the expressions below.
-var timeKinds = []string{"interval", "interval", "interval", "timestamp", "timestamp", "timestamptz", "date", "time", "timetz", "number", "bool", "bool"}
+var timeKinds = []string{"interval", "interval", "interval", "timestamp", "timestamp", "timestamptz", "date", "time", "timetz", "number", "bool", "bool", "text"}
 
 // timeTerm is an expression of a type, over the columns and constants of the
 // types of date and time.
@@ -48,7 +48,8 @@ var timeForms = map[string][]string{
 		"(<interval> / <number>)", "(- <interval>)", "(<timestamp> - <timestamp>)", "(<timestamptz> - <timestamptz>)", "(<time> - <time>)",
 		"<time>::interval", "(<interval>)::interval{fields}", "coalesce(<interval>, iv2)", "(- <time>)", "(<timestamp> - <date>)",
 		"(<timestamptz> - <timestamp>)", "(<interval> + <time>)", "(<interval> + '1 day')", "('-1:30' + <interval>)", "justify_hours(<interval>)", "justify_days(<interval>)", "justify_interval(<interval>)",
-		"date_trunc('{unit}', <interval>)", "age(<timestamp>, <timestamp>)", "age(<timestamptz>, <date>)", "justify_hours(<time>)"},
+		"date_trunc('{unit}', <interval>)", "age(<timestamp>, <timestamp>)", "age(<timestamptz>, <date>)", "justify_hours(<time>)",
+		"greatest(<interval>, iv, '1 day')", "least(iv2, <interval>, <time>)", "case when b then <interval> else iv end", "nullif(<interval>, iv)"},
 	"timestamp": {"(<date> + <interval>)", "(<interval> + <date>)", "(<date> - <interval>)", "(<timestamp> + <interval>)",
 		"(<interval> + <timestamp>)", "(<timestamp> - <interval>)", "(<date> + <time>)", "(<time> + <date>)", "<date>::timestamp",
 		"<timestamptz>::timestamp", "coalesce(<timestamp>, d2)", "(<timestamp> + '1 mon')", "('P1D' + <timestamp>)",
@@ -57,7 +58,7 @@ var timeForms = map[string][]string{
 	"timestamptz": {"(<timestamptz> + <interval>)", "(<interval> + <timestamptz>)", "(<timestamptz> - <interval>)", "(<date> + <timetz>)",
 		"(<timetz> + <date>)", "<timestamp>::timestamptz", "<date>::timestamptz", "coalesce(<timestamptz>, ts2)", "coalesce(<date>, tz)",
 		"date_trunc('{unit}', <timestamptz>)", "date_trunc('{unit}', <date>)", "(<timestamp> at time zone {zone})", "timezone({zone}, <timestamp>)",
-		"cast(<timestamptz> as timestamp({digits}) with time zone)", "(<date>)::timestamptz({digits})"},
+		"greatest(<timestamp>, <timestamptz>, d)", "cast(<timestamptz> as timestamp({digits}) with time zone)", "(<date>)::timestamptz({digits})"},
 	"date": {"<timestamp>::date", "<timestamptz>::date", "(<date> + {int})", "(<date> - {int})", "coalesce(<date>, d)"},
 	"time": {"(<time> + <interval>)", "(<interval> + <time>)", "(<time> - <interval>)", "<timestamp>::time", "<timestamptz>::time",
 		"<interval>::time", "<timetz>::time", "coalesce(<time>, tm)",
@@ -70,7 +71,10 @@ var timeForms = map[string][]string{
 	"bool": {"(<same>{op}<same>)", "(<same>{op}<same>)", "(<same>{op}<same>)", "(<interval> between iv and iv2)", "(<timestamptz> not between d and tz)", "(<date>{op}<timestamptz>)",
 		"(<timestamp>{op}<timestamptz>)", "(<timestamptz>{op}<date>)", "(<timestamp>{op}<date>)", "(<same> in (<same>, <same>))",
 		"(<same> is distinct from <same>)", "(<time>{op}<interval>)", "(<time>{op}<timetz>)", "(<interval>{op}'1 day')", "(<timestamptz> = any(array[<timestamptz>, <date>]))",
-		"(array[<interval>, <interval>]{op}array[<interval>])", "((<interval>)::text{op}(<interval>)::text)", "(<same>)::text in ('PT0S', 'P1D', '00:00:00')"},
+		"(array[<interval>, <interval>]{op}array[<interval>])", "((<interval>)::text{op}(<interval>)::text)", "(<same>)::text in ('PT0S', 'P1D', '00:00:00')", "(<timestamp> between <timestamp> and NULL)",
+		"isfinite(<date>)", "isfinite(<timestamp>)", "isfinite(<timestamptz>)", "isfinite(<interval>)"},
+	"text": {"(<same>)::text", "interval_out(<interval>)::text", "time_out(<time>)::text", "timetz_out(<timetz>)::text", "timestamp_out(<timestamp>)::text",
+		"timestamptz_out(<timestamptz>)::text", "((<same>)::text || (<same>)::text)"},
 }
 
 var timeMarks = map[string][]string{
@@ -91,6 +95,8 @@ func (g *generator) timeAtom(kind string) string {
 	switch kind {
 	case "bool":
 		return g.of("b", "b2", "true", "d is null", "iv is not null")
+	case "text":
+		return g.of("t", "v", "'P1D'", "iv::text")
 	case "number":
 		return g.of("i2", "i4", "f8", "n", "2", "0.5", "-3")
 	}

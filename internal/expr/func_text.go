@@ -153,6 +153,7 @@ func outputFunctions() []function {
 	for k, name := range map[kind]string{
 		kindBool: "boolout", kindInt2: "int2out", kindInt4: "int4out", kindInt8: "int8out", kindFloat4: "float4out",
 		kindFloat8: "float8out", kindNumeric: "numeric_out", kindUUID: "uuid_out", kindDate: "date_out",
+		kindTimestamp: "timestamp_out", kindTimestamptz: "timestamptz_out", kindTime: "time_out", kindTimetz: "timetz_out", kindInterval: "interval_out",
 	} {
 		list = append(list, function{name, []kind{k}, kindText, func(c *checker, at ast, args []node) (node, error) {
 			return c.computed(at, &applied{t: typ{kind: kindText}, args: args,

@@ -11,9 +11,19 @@ var timeFunctions = []function{
 	intervalFunction("justify_interval", justifyInterval),
 	{name: "age", args: []kind{kindTimestamp, kindTimestamp}, result: kindInterval, build: strict("age", kindInterval, age)},
 	{name: "age", args: []kind{kindTimestamptz, kindTimestamptz}, result: kindInterval, build: strict("age", kindInterval, age)},
+	{name: "isfinite", args: []kind{kindDate}, result: kindBool, build: strict("isfinite", kindBool, isFinite(isInfiniteDate))},
+	{name: "isfinite", args: []kind{kindTimestamp}, result: kindBool, build: strict("isfinite", kindBool, isFinite(isInfiniteStamp))},
+	{name: "isfinite", args: []kind{kindTimestamptz}, result: kindBool, build: strict("isfinite", kindBool, isFinite(isInfiniteStamp))},
+	{name: "isfinite", args: []kind{kindInterval}, result: kindBool, build: strict("isfinite", kindBool, func(v []value) (value, error) {
+		return finiteOne(func(value) (value, error) { return boolValue(true), nil })(v[0])
+	})},
 	{name: "date_trunc", args: []kind{kindText, kindTimestamp}, result: kindTimestamp, build: truncated(kindTimestamp, truncateStamp)},
 	{name: "date_trunc", args: []kind{kindText, kindTimestamptz}, result: kindTimestamptz, build: truncated(kindTimestamptz, truncateStamp)},
 	{name: "date_trunc", args: []kind{kindText, kindInterval}, result: kindInterval, build: truncated(kindInterval, truncateInterval)},
+}
+
+func isFinite(infinite func(n int64) bool) func(v []value) (value, error) {
+	return func(v []value) (value, error) { return boolValue(!infinite(v[0].n)), nil }
 }
 
 func intervalFunction(name string, apply func(v value) (value, error)) function {

@@ -50,7 +50,9 @@ type fieldValue struct {
 func whole(n int64) fieldValue { return fieldValue{coef: big.NewInt(n), float: float64(n)} }
 
 // micros is a number of microseconds as seconds.
-func micros(n int64) fieldValue { return fieldValue{coef: big.NewInt(n), scale: 6, float: float64(n) / 1e6} }
+func micros(n int64) fieldValue {
+	return fieldValue{coef: big.NewInt(n), scale: 6, float: float64(n) / 1e6}
+}
 
 func partFunctions() []function {
 	var list []function
