@@ -215,8 +215,12 @@ func (s *caseShape) ids() string {
 func (c *caseFile) rows(s *caseShape) string {
 	c.t.Helper()
 	var b strings.Builder
+	last := ""
 	for _, p := range c.read(s) {
-		b.WriteString(p.note)
+		if p.note != last {
+			b.WriteString(p.note) // once: what breaks a shape may be noticed twice
+		}
+		last = p.note
 	}
 	for _, key := range slices.Sorted(maps.Keys(s.f.rows)) {
 		row, err := json.Marshal(s.f.rows[key])
