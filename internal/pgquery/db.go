@@ -115,12 +115,6 @@ SET LOCAL standard_conforming_strings = on;
 SET LOCAL idle_in_transaction_session_timeout = 0;
 `
 
-// limits sets the time limits of a transaction; 0 is none.
-func limits(statement, lock time.Duration) string {
-	return fmt.Sprintf("SET LOCAL statement_timeout = %d;\nSET LOCAL lock_timeout = %d;\n",
-		statement.Milliseconds(), lock.Milliseconds())
-}
-
 // look runs f in a short transaction on the admin pool.
 func (db *DB) look(ctx context.Context, f func(pgx.Tx) error) error {
 	return db.admin.within(ctx, "BEGIN;\n"+pinned+limits(lockLimit, lockLimit), f)
@@ -139,12 +133,3 @@ func major(conn *pgconn.PgConn) int {
 	}
 	return n
 }
-
-// quote quotes an identifier.
-func quote(name string) string { return `"` + strings.ReplaceAll(name, `"`, `""`) + `"` }
-
-// quoteLiteral quotes a text under standard_conforming_strings.
-func quoteLiteral(s string) string { return `'` + strings.ReplaceAll(s, `'`, `''`) + `'` }
-
-// relation is a table's name as SQL.
-func relation(schema, name string) string { return quote(schema) + "." + quote(name) }

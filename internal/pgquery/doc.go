@@ -19,8 +19,10 @@
 //     begins short: while we wait for it, writers queue behind us.
 //  4. Errors that a caller tells apart carry one of the kinds of errors.go;
 //     their texts for clients are those of shape-semantics §1.9 and §4.5.
+//  5. What is sent is a constant or a statement (statement.go): no text of a request
+//     is part of it unless a printer made it or it is in quotes.
 //
-// Files: db.go pools and transactions · errors.go kinds of errors · preflight.go
+// Files: db.go pools and transactions · statement.go what SQL is made of · errors.go kinds of errors · preflight.go
 // is the server fit · publication.go the publication · publish.go a table's
 // place in it · membership.go what the catalogue says of that · table.go tables
 // of the catalogue · collation.go how a column's text compares · writers.go

@@ -20,12 +20,13 @@ type Edge struct {
 
 // kinQuery finds all edges above and below some tables. System columns are noted
 // in pg_attribute when a table is made and never again: their xmin is who made it.
-const kinQuery = `
+func kinQuery(oids statement) statement {
+	return `
 with recursive down(oid) as (
-	select unnest(%[1]s)
+	select unnest(` + oids + `)
 	union select i.inhrelid from down d join pg_inherits i on i.inhparent = d.oid
 ), up(oid) as (
-	select unnest(%[1]s)
+	select unnest(` + oids + `)
 	union select i.inhparent from up u join pg_inherits i on i.inhrelid = u.oid
 )
 select i.inhrelid, i.inhparent, i.xmin, c.relispartition and a.xmin = i.xmin
@@ -34,6 +35,7 @@ join pg_class c on c.oid = i.inhrelid
 join pg_attribute a on a.attrelid = i.inhrelid and a.attname = 'tableoid' and a.attnum < 0
 where i.inhparent in (select oid from down) or i.inhrelid in (select oid from up)
 order by 1, 2`
+}
 
 // Kin lists the edges above and below some tables, at any distance, and which of
 // the tables there are. Replication tells of a commit a moment before queries see
@@ -48,7 +50,7 @@ func (db *DB) Kin(ctx context.Context, oids []uint32) (edges []Edge, there []uin
 		if there, err = pgx.CollectRows(rows, pgx.RowTo[uint32]); err != nil {
 			return err
 		}
-		rows, err = tx.Query(ctx, fmt.Sprintf(kinQuery, "$1::oid[]"), oidArray(oids))
+		rows, err = tx.Query(ctx, kinQuery("$1::oid[]").whole(), oidArray(oids))
 		if err != nil {
 			return err
 		}
@@ -84,11 +86,11 @@ func parseEdges(res *pgconn.Result) ([]Edge, error) {
 // with an older command number.
 func (db *DB) BornEmpty(ctx context.Context, oid uint32) (empty bool, err error) {
 	err = db.look(ctx, func(tx pgx.Tx) error {
-		var kind, name, xmin, cmin string
+		var kind, schema, name, xmin, cmin string
 		err := tx.QueryRow(ctx, `
-			select c.relkind::text, format('%I.%I', n.nspname, c.relname), i.xmin::text, i.cmin::text
+			select c.relkind::text, n.nspname::text, c.relname::text, i.xmin::text, i.cmin::text
 			from pg_inherits i join pg_class c on c.oid = i.inhrelid join pg_namespace n on n.oid = c.relnamespace
-			where i.inhrelid = $1::oid`, oid).Scan(&kind, &name, &xmin, &cmin)
+			where i.inhrelid = $1::oid`, oid).Scan(&kind, &schema, &name, &xmin, &cmin)
 		if err != nil {
 			return err
 		}
@@ -96,8 +98,8 @@ func (db *DB) BornEmpty(ctx context.Context, oid uint32) (empty bool, err error)
 			empty = kind == "p" // it has no rows of its own
 			return nil
 		}
-		return tx.QueryRow(ctx, "select not exists (select from only "+name+
-			" where xmin::text = $1 and cmin::text::int8 < $2::int8)", xmin, cmin).Scan(&empty)
+		query := "select not exists (select from only " + relation(schema, name) + " where xmin::text = $1 and cmin::text::int8 < $2::int8)"
+		return tx.QueryRow(ctx, query.whole(), xmin, cmin).Scan(&empty)
 	})
 	if err != nil {
 		return false, fmt.Errorf("look whether partition %d was attached without rows: %w", oid, err)

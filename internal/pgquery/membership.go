@@ -22,8 +22,8 @@ type member struct {
 	Filtered                    bool // a row filter or a column list
 }
 
-func (m *member) sql() string  { return relation(m.Schema, m.Name) }
-func (m *member) text() string { return m.Schema + "." + m.Name }
+func (m *member) sql() statement { return relation(m.Schema, m.Name) }
+func (m *member) text() string   { return m.Schema + "." + m.Name }
 
 // holdsRows: the member has rows of its own, which the stream names by it.
 func (m *member) holdsRows() bool { return m.Kind == "r" }
@@ -31,12 +31,12 @@ func (m *member) holdsRows() bool { return m.Kind == "r" }
 // members lists tables and all their descendants in the order of their names, in
 // which they are also locked: two who do so cannot wait for each other.
 func members(ctx context.Context, tx pgx.Tx, oids []uint32, publication uint32) ([]member, error) {
-	bySchema := "false"
+	var bySchema statement = "false"
 	if major(tx.Conn().PgConn()) >= 15 {
 		bySchema = `exists (select from pg_publication_namespace s where s.pnpubid = p.oid and s.pnnspid in (
 			select u.relnamespace from lineage l join pg_class u on u.oid = l.ancestor where l.oid = f.oid))`
 	}
-	rows, err := tx.Query(ctx, `
+	query := `
 		with recursive family(root, oid) as (
 			select unnest($1::oid[]), unnest($1::oid[])
 			union select f.root, i.inhrelid from family f join pg_inherits i on i.inhparent = f.oid
@@ -48,7 +48,7 @@ func members(ctx context.Context, tx pgx.Tx, oids []uint32, publication uint32) 
 		)
 		select f.root, c.oid, n.nspname::text, c.relname::text, c.relkind::text, c.relreplident::text, c.relpersistence::text,
 			c.relispartition, pg_has_role(c.relowner, 'USAGE'),
-			coalesce(p.puballtables or r.n > 0 or `+bySchema+`, false),
+			coalesce(p.puballtables or r.n > 0 or ` + bySchema + `, false),
 			coalesce(r.filtered, false)
 		from family f
 		join pg_class c on c.oid = f.oid
@@ -59,7 +59,8 @@ func members(ctx context.Context, tx pgx.Tx, oids []uint32, publication uint32) 
 			from lineage l join pg_publication_rel m on m.prrelid = l.ancestor
 			where l.oid = f.oid and m.prpubid = p.oid
 		) r on true
-		order by n.nspname, c.relname`, oidArray(oids), publication)
+		order by n.nspname, c.relname`
+	rows, err := tx.Query(ctx, query.whole(), oidArray(oids), publication)
 	if err != nil {
 		return nil, err
 	}
@@ -139,7 +140,7 @@ func planFor(t *shape.Table, all []member) (p plan) {
 func (db *DB) allowed(p plan, pub *publicationFacts, publication string, t *shape.Table) error {
 	missing := fmt.Sprintf(`Database table "%s" is missing from the publication "%s" and `, textOf(t), publication)
 	for _, m := range p.add {
-		remedy := "run ALTER PUBLICATION " + quote(publication) + " ADD TABLE " + m.sql()
+		remedy := ("run ALTER PUBLICATION " + quote(publication) + " ADD TABLE " + m.sql()).whole()
 		if db.cfg.Manual {
 			return &Error{Kind: ErrPublication, Remedy: remedy,
 				Text: missing + "the SPILLWAY_MANUAL_PUBLISHING setting prevents Spillway from adding it"}
@@ -152,7 +153,7 @@ func (db *DB) allowed(p plan, pub *publicationFacts, publication string, t *shap
 		if db.cfg.Manual || !m.Owned {
 			return &Error{Kind: ErrPublication,
 				Text:   fmt.Sprintf(`Database table "%s" does not have its replica identity set to FULL`, m.text()),
-				Remedy: "run ALTER TABLE " + m.sql() + " REPLICA IDENTITY FULL"}
+				Remedy: ("run ALTER TABLE " + m.sql() + " REPLICA IDENTITY FULL").whole()}
 		}
 	}
 	return nil

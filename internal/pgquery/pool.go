@@ -194,13 +194,13 @@ func shut(conn *pgx.Conn) {
 }
 
 // within runs f in a transaction that begins with a script of statements.
-func (p *pool) within(ctx context.Context, begin string, f func(pgx.Tx) error) error {
+func (p *pool) within(ctx context.Context, begin statement, f func(pgx.Tx) error) error {
 	conn, err := p.acquire(ctx)
 	if err != nil {
 		return err
 	}
 	defer p.release(conn)
-	tx, err := conn.BeginTx(ctx, pgx.TxOptions{BeginQuery: begin})
+	tx, err := conn.BeginTx(ctx, pgx.TxOptions{BeginQuery: begin.whole()})
 	if err != nil {
 		return typedIn(ctx, err)
 	}
@@ -221,12 +221,12 @@ func rollback(ctx context.Context, tx pgx.Tx) error {
 }
 
 // script runs statements that need no answer, in one round trip.
-func (p *pool) script(ctx context.Context, sql string) error {
+func (p *pool) script(ctx context.Context, sql statement) error {
 	conn, err := p.acquire(ctx)
 	if err != nil {
 		return err
 	}
 	defer p.release(conn)
-	_, err = conn.PgConn().Exec(ctx, sql).ReadAll()
+	_, err = conn.PgConn().Exec(ctx, sql.whole()).ReadAll()
 	return typedIn(ctx, err)
 }

@@ -38,17 +38,17 @@ func (db *DB) publicationFacts(ctx context.Context, tx pgx.Tx, name string) (*pu
 func (p *publicationFacts) check(name string) error {
 	if p == nil {
 		return &Error{Kind: ErrPublication, Text: fmt.Sprintf(`Publication "%s" not found in the database`, name),
-			Remedy: "create it: CREATE PUBLICATION " + quote(name)}
+			Remedy: ("create it: CREATE PUBLICATION " + quote(name)).whole()}
 	}
 	if !p.insert || !p.update || !p.delete || !p.truncate {
 		return &Error{Kind: ErrPublication,
 			Text:   fmt.Sprintf(`Publication "%s" does not publish all required operations: INSERT, UPDATE, DELETE, TRUNCATE`, name),
-			Remedy: "run ALTER PUBLICATION " + quote(name) + " SET (publish = 'insert, update, delete, truncate')"}
+			Remedy: ("run ALTER PUBLICATION " + quote(name) + " SET (publish = 'insert, update, delete, truncate')").whole()}
 	}
 	if p.viaRoot {
 		return &Error{Kind: ErrPublication,
 			Text:   fmt.Sprintf(`Publication "%s" publishes partitions under the name of their root`, name),
-			Remedy: "run ALTER PUBLICATION " + quote(name) + " SET (publish_via_partition_root = false)"}
+			Remedy: ("run ALTER PUBLICATION " + quote(name) + " SET (publish_via_partition_root = false)").whole()}
 	}
 	return nil
 }
@@ -80,7 +80,7 @@ func (db *DB) ensurePublication(ctx context.Context, name string) (created bool,
 		if major(tx.Conn().PgConn()) >= 18 {
 			sql += " WITH (publish_generated_columns = stored)"
 		}
-		if _, err := tx.Exec(ctx, sql); err != nil {
+		if _, err := tx.Exec(ctx, sql.whole()); err != nil {
 			return notAllowed(err, name)
 		}
 		created = true
@@ -96,14 +96,14 @@ func notAllowed(err error, name string) error {
 	return &Error{Kind: ErrDenied, Text: fmt.Sprintf(`Publication "%s" not found in the database`, name), Err: err,
 		Remedy: strings.Join([]string{
 			"grant our role CREATE on the database",
-			"or let an administrator run CREATE PUBLICATION " + quote(name),
+			("or let an administrator run CREATE PUBLICATION " + quote(name)).whole(),
 		}, ", ")}
 }
 
 // DropPublication drops a publication if it is there.
 func (db *DB) DropPublication(ctx context.Context, name string) error {
 	err := db.look(ctx, func(tx pgx.Tx) error {
-		_, err := tx.Exec(ctx, "DROP PUBLICATION IF EXISTS "+quote(name))
+		_, err := tx.Exec(ctx, ("DROP PUBLICATION IF EXISTS " + quote(name)).whole())
 		return err
 	})
 	if err != nil {

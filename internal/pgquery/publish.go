@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strings"
 	"time"
 
 	"github.com/spillway-sync/spillway/internal/shape"
@@ -68,28 +67,26 @@ func (db *DB) publish(ctx context.Context, publication string, t *shape.Table) e
 }
 
 // sql is the transaction that carries out the plan.
-func (p *plan) sql(publication string, lock time.Duration) string {
-	var b strings.Builder
-	b.WriteString("BEGIN;\n" + pinned + limits(lockLimit, max(lock, time.Millisecond)))
+func (p *plan) sql(publication string, lock time.Duration) statement {
+	script := "BEGIN;\n" + pinned + limits(lockLimit, max(lock, time.Millisecond))
 	for i, m := range p.add {
 		if i == 0 {
-			b.WriteString("ALTER PUBLICATION " + quote(publication) + " ADD TABLE ")
+			script += "ALTER PUBLICATION " + quote(publication) + " ADD TABLE "
 		} else {
-			b.WriteString(", ")
+			script += ", "
 		}
 		if m.holdsRows() {
-			b.WriteString("ONLY ")
+			script += "ONLY "
 		}
-		b.WriteString(m.sql())
+		script += m.sql()
 	}
 	if len(p.add) > 0 {
-		b.WriteString(";\n")
+		script += ";\n"
 	}
 	for _, m := range p.identity {
-		b.WriteString("ALTER TABLE ONLY " + m.sql() + " REPLICA IDENTITY FULL;\n")
+		script += "ALTER TABLE ONLY " + m.sql() + " REPLICA IDENTITY FULL;\n"
 	}
-	b.WriteString("COMMIT")
-	return b.String()
+	return script + "COMMIT"
 }
 
 func sleep(ctx context.Context, d time.Duration) error {

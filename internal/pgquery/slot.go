@@ -109,9 +109,9 @@ func (db *DB) CurrentLSN(ctx context.Context) (wal.LSN, error) {
 	return lsn, nil
 }
 
-func readLSN(ctx context.Context, tx pgx.Tx, query string) (wal.LSN, error) {
+func readLSN(ctx context.Context, tx pgx.Tx, query statement) (wal.LSN, error) {
 	var s string
-	if err := tx.QueryRow(ctx, query).Scan(&s); err != nil {
+	if err := tx.QueryRow(ctx, query.whole()).Scan(&s); err != nil {
 		return 0, err
 	}
 	return wal.ParseLSN(s)

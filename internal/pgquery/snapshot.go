@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -27,7 +26,7 @@ var errFirstRow = errors.New("no row within the limit")
 // and so the very text of the stream, by the simple protocol. COPY TO STDOUT was
 // measured as the alternative: see BenchmarkSnapshot.
 func (db *DB) Snapshot(ctx context.Context, def *shape.Def, onStart func(wal.Snapshot, []Edge) error, onRow func(row wal.Tuple) error) error {
-	query := ""
+	var query statement
 	if def.Log != shape.LogChangesOnly {
 		query = rowsQuery(def)
 	}
@@ -36,7 +35,7 @@ func (db *DB) Snapshot(ctx context.Context, def *shape.Def, onStart func(wal.Sna
 
 // read runs a query over a definition's rows, "" for none, in a transaction of
 // its own; what is the word for it in errors.
-func (db *DB) read(ctx context.Context, what string, def *shape.Def, query string, onStart func(wal.Snapshot, []Edge) error, onRow func(row wal.Tuple) error) error {
+func (db *DB) read(ctx context.Context, what string, def *shape.Def, query statement, onStart func(wal.Snapshot, []Edge) error, onRow func(row wal.Tuple) error) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	conn, err := db.snapshot.acquire(ctx)
@@ -68,7 +67,7 @@ type reader struct {
 	db       *DB
 	conn     *pgx.Conn
 	def      *shape.Def
-	query    string // "": no rows
+	query    statement // "": no rows
 	cancel   context.CancelCauseFunc
 	onRow    func(wal.Tuple) error
 	callback error // what onStart or onRow returned
@@ -111,9 +110,9 @@ func (r *reader) begin(ctx context.Context) (wal.Snapshot, []Edge, error) {
 	script += "LOCK TABLE " + name + " IN ACCESS SHARE MODE;\n" +
 		"SELECT pg_current_snapshot(), pg_current_wal_insert_lsn();\n" +
 		"SELECT a.attrelid, a.attnum, a.attname, a.atttypid, a.atttypmod FROM pg_attribute a" +
-		" WHERE a.attrelid = " + quoteLiteral(name) + "::regclass AND a.attnum > 0 AND NOT a.attisdropped ORDER BY a.attnum;\n" +
-		fmt.Sprintf(kinQuery, "'{"+strconv.FormatUint(uint64(t.OID), 10)+"}'::oid[]")
-	results, err := r.conn.PgConn().Exec(ctx, script).ReadAll()
+		" WHERE a.attrelid = " + quoteLiteral(name.whole()) + "::regclass AND a.attnum > 0 AND NOT a.attisdropped ORDER BY a.attnum;\n" +
+		kinQuery("'{"+number(t.OID)+"}'::oid[]")
+	results, err := r.conn.PgConn().Exec(ctx, script.whole()).ReadAll()
 	if err != nil {
 		return wal.Snapshot{}, nil, err
 	}
@@ -170,7 +169,7 @@ func compare(t *shape.Table, now *pgconn.Result) error {
 func (r *reader) rows(ctx context.Context) error {
 	timer := time.AfterFunc(r.db.cfg.FirstRowLimit, func() { r.cancel(errFirstRow) })
 	defer timer.Stop()
-	res := r.conn.PgConn().Exec(ctx, r.query)
+	res := r.conn.PgConn().Exec(ctx, r.query.whole())
 	row := make(wal.Tuple, len(r.def.Table.Columns))
 	for res.NextResult() {
 		rr := res.ResultReader()
@@ -190,24 +189,22 @@ func (r *reader) rows(ctx context.Context) error {
 }
 
 // rowsQuery is SELECT with the selected columns, among them the key.
-func rowsQuery(def *shape.Def) string {
+func rowsQuery(def *shape.Def) statement {
 	if def.Where == nil {
 		return rowsOf(def)
 	}
-	return rowsOf(def) + " WHERE " + def.Where.SQL()
+	return rowsOf(def) + " WHERE " + clause(def.Where)
 }
 
 // rowsOf is rowsQuery without a WHERE clause.
-func rowsOf(def *shape.Def) string {
-	var b strings.Builder
-	b.WriteString("SELECT ")
+func rowsOf(def *shape.Def) statement {
+	var columns statement
 	for i, c := range def.Columns {
 		if i > 0 {
-			b.WriteString(", ")
+			columns += ", "
 		}
-		b.WriteString(quote(def.Table.Columns[c].Name))
+		columns += quote(def.Table.Columns[c].Name)
 	}
 	// Not ONLY: rows of partitions and inheritance children belong to it.
-	b.WriteString(" FROM " + relation(def.Table.Schema, def.Table.Name))
-	return b.String()
+	return "SELECT " + columns + " FROM " + relation(def.Table.Schema, def.Table.Name)
 }

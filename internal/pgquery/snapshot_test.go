@@ -248,8 +248,9 @@ func TestSameTextAsTheStream(t *testing.T) {
 // the replication connection has too.
 func streamedRows(t *testing.T, pg *pgtest.DB, conn *pgconn.PgConn, slot string) [][]string {
 	t.Helper()
-	results, err := conn.Exec(t.Context(), "begin; "+pinned+
-		"select encode(data, 'hex') from pg_logical_slot_peek_binary_changes("+quoteLiteral(slot)+", null, null, 'proto_version', '1', 'publication_names', "+quoteLiteral(pub)+"); commit").ReadAll()
+	query := "begin; " + pinned +
+		"select encode(data, 'hex') from pg_logical_slot_peek_binary_changes(" + quoteLiteral(slot) + ", null, null, 'proto_version', '1', 'publication_names', " + quoteLiteral(pub) + "); commit"
+	results, err := conn.Exec(t.Context(), query.whole()).ReadAll()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -456,7 +457,7 @@ func BenchmarkSnapshot(b *testing.B) {
 		conn := pg.Conn().PgConn()
 		for b.Loop() {
 			w := &copyRows{row: make(wal.Tuple, 0, 6)}
-			_, err := conn.CopyTo(b.Context(), w, "COPY ("+rowsQuery(def)+") TO STDOUT")
+			_, err := conn.CopyTo(b.Context(), w, ("COPY (" + rowsQuery(def) + ") TO STDOUT").whole())
 			if err != nil || w.rows != n {
 				b.Fatal(w.rows, err)
 			}

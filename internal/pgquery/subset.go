@@ -3,7 +3,6 @@ package pgquery
 import (
 	"context"
 	"errors"
-	"strconv"
 	"strings"
 	"time"
 
@@ -46,27 +45,25 @@ func (db *DB) Subset(ctx context.Context, s *shape.Subset, onStart func(wal.Snap
 
 // subsetQuery is SELECT with the shape's own clause and the subset's. Both are
 // in parentheses, so that neither can widen the other.
-func subsetQuery(s *shape.Subset) string {
-	var b strings.Builder
-	b.WriteString(rowsOf(s.Def))
-	word := " WHERE "
-	if s.Def.Where != nil {
-		b.WriteString(word + "(" + s.Def.Where.SQL() + ")")
-		word = " AND "
+func subsetQuery(s *shape.Subset) statement {
+	query := rowsQuery(s.Def)
+	switch {
+	case s.Where == nil:
+	case s.Def.Where == nil:
+		query += " WHERE " + clause(s.Where)
+	default:
+		query += " AND " + clause(s.Where)
 	}
-	if s.Where != nil {
-		b.WriteString(word + "(" + s.Where.SQL() + ")")
-	}
-	if s.Order != nil && s.Order.SQL() != "" {
-		b.WriteString(" ORDER BY " + s.Order.SQL())
+	if by := ordering(s.Order); by != "" {
+		query += " ORDER BY " + by
 	}
 	if s.Limit > 0 {
-		b.WriteString(" LIMIT " + strconv.FormatInt(s.Limit, 10))
+		query += " LIMIT " + number(s.Limit)
 	}
 	if s.Offset > 0 {
-		b.WriteString(" OFFSET " + strconv.FormatInt(s.Offset, 10))
+		query += " OFFSET " + number(s.Offset)
 	}
-	return b.String()
+	return query
 }
 
 // orderError gives ErrOrder to an order by what has none. Postgres's words name a

@@ -149,7 +149,7 @@ func FuzzSubsetSQL(f *testing.F) {
 		if err != nil {
 			return
 		}
-		if err := ours(subsetQuery(s), tab); err != nil {
+		if err := ours(subsetQuery(s).whole(), tab); err != nil {
 			t.Fatalf("%v\n%s", err, subsetQuery(s))
 		}
 	})
@@ -167,9 +167,9 @@ var words = strings.Fields(`select from where and or not in is null true false u
 
 // ours takes a statement apart.
 func ours(sql string, tab *shape.Table) error {
-	names := []string{quote(tab.Schema), quote(tab.Name)}
+	names := []string{quote(tab.Schema).whole(), quote(tab.Name).whole()}
 	for _, c := range tab.Columns {
-		names = append(names, quote(c.Name))
+		names = append(names, quote(c.Name).whole())
 	}
 	for rest := sql; rest != ""; {
 		m := piece.FindStringSubmatch(rest)

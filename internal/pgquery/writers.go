@@ -136,8 +136,8 @@ const holderColumns = `
 			coalesce(w.pid, 0)
 		from waiting w left join pg_stat_activity a on a.pid = w.pid`
 
-func holders(ctx context.Context, tx pgx.Tx, query string, arg any) ([]holder, error) {
-	rows, err := tx.Query(ctx, query, arg)
+func holders(ctx context.Context, tx pgx.Tx, query statement, arg any) ([]holder, error) {
+	rows, err := tx.Query(ctx, query.whole(), arg)
 	if err != nil {
 		return nil, err
 	}
