@@ -396,6 +396,9 @@ func (c *checker) convert(n node, row *castRow, at ast) (node, error) {
 
 // cast checks a cast that was written.
 func (c *checker) cast(a *astCast) (node, error) {
+	if !a.to.span.none() {
+		return c.intervalCast(a)
+	}
 	n, err := c.castBase(a)
 	if err == nil && a.to.mods != nil {
 		return c.modified(a, n)
@@ -417,9 +420,6 @@ func (c *checker) castBase(a *astCast) (node, error) {
 		return nil, c.fail(a, "unsupported type "+a.to.name)
 	}
 	to := typ{kind: k}
-	if !a.to.span.none() {
-		return c.intervalCast(a, n)
-	}
 	if a.to.array {
 		to = arrayOf(to)
 	}

@@ -49,7 +49,7 @@ var timeForms = map[string][]string{
 		"<time>::interval", "(<interval>)::interval{fields}", "coalesce(<interval>, iv2)", "(- <time>)", "(<timestamp> - <date>)",
 		"(<timestamptz> - <timestamp>)", "(<interval> + <time>)", "(<interval> + '1 day')", "('-1:30' + <interval>)", "justify_hours(<interval>)", "justify_days(<interval>)", "justify_interval(<interval>)",
 		"date_trunc('{unit}', <interval>)", "age(<timestamp>, <timestamp>)", "age(<timestamptz>, <date>)", "justify_hours(<time>)",
-		"greatest(<interval>, iv, '1 day')", "least(iv2, <interval>, <time>)", "case when b then <interval> else iv end", "nullif(<interval>, iv)"},
+		"greatest(<interval>, iv, '1 day')", "least(iv2, <interval>, <time>)", "case when b then <interval> else iv end", "nullif(<interval>, iv)", "(array[<interval>, iv]::interval{fields}[])[1]", "(array[<interval>]::interval{fields}[])[1]"},
 	"timestamp": {"(<date> + <interval>)", "(<interval> + <date>)", "(<date> - <interval>)", "(<timestamp> + <interval>)",
 		"(<interval> + <timestamp>)", "(<timestamp> - <interval>)", "(<date> + <time>)", "(<time> + <date>)", "<date>::timestamp",
 		"<timestamptz>::timestamp", "coalesce(<timestamp>, d2)", "(<timestamp> + '1 mon')", "('P1D' + <timestamp>)",

@@ -188,12 +188,20 @@ func (p *parser) secondDigits(m *intervalMod) {
 
 // intervalCast casts to an interval of some fields or digits. They matter to the
 // input function: interval '1' day.
-func (c *checker) intervalCast(a *astCast, n node) (node, error) {
-	if a.to.array {
-		return nil, c.fail(a, "type modifiers of arrays of intervals are not supported")
-	}
+func (c *checker) intervalCast(a *astCast) (node, error) {
 	m, to := a.to.span, typ{kind: kindInterval}
-	var err error
+	name := "interval" + m.String()
+	if a.to.array { // not so of an array's elements
+		n, err := c.castBase(a)
+		if err != nil {
+			return nil, err
+		}
+		return c.eachElement(n, m.adjust, arrayOf(to), name+"[]", a)
+	}
+	n, err := c.expr(a.arg)
+	if err != nil {
+		return nil, err
+	}
 	if k, ok := n.(*constant); ok && k.t.kind == kindUnknown {
 		n, err = c.settleBy(k, to, true, func(text []byte) (value, error) { return parseIntervalAs(text, m.fields) })
 	} else {
@@ -202,13 +210,6 @@ func (c *checker) intervalCast(a *astCast, n node) (node, error) {
 	if err != nil {
 		return nil, err
 	}
-	return c.computed(a, &applied{
-		t:     to,
-		args:  []node{n},
-		apply: func(args []value) (value, error) { return m.adjust(args[0]) },
-		sql: func(p printer, args []node) {
-			p.node(args[0])
-			p.WriteString("::interval" + m.String())
-		},
-	})
+	return c.computed(a, &applied{t: to, args: []node{n}, sql: sqlCast(name),
+		apply: func(args []value) (value, error) { return m.adjust(args[0]) }})
 }

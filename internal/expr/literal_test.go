@@ -97,7 +97,10 @@ func TestConstantCasts(t *testing.T) {
 			}
 		}
 	}
-	o.checkFolding(exprs, types, func(e string) bool { return false })
+	o.checkFolding(exprs, types, func(e string) bool {
+		// Postgres before 17 overflows in the cast to time.
+		return strings.Contains(e, "-2562047788")
+	})
 }
 
 // TestLiterals feeds spoilt texts to the input functions.

@@ -16,6 +16,7 @@ var partWords = map[string]unit{
 }
 
 var (
+	stampUnits = slices.Concat(clockUnits, dayUnits)
 	clockUnits = []unit{unitMicros, unitMillis, unitSecond, unitMinute, unitHour, unitEpoch}
 	zoneUnits  = []unit{unitZone, unitZoneHour, unitZoneMinute}
 	dayUnits   = []unit{unitDay, unitWeek, unitMonth, unitQuarter, unitYear, unitDecade, unitCentury, unitMillennium, unitJulian,
@@ -32,8 +33,8 @@ var partKinds = []struct {
 	{kindDate, dayUnits, datePart},
 	{kindTime, clockUnits, timePart},
 	{kindTimetz, slices.Concat(clockUnits, zoneUnits), timetzPart},
-	{kindTimestamp, slices.Concat(clockUnits, dayUnits), stampPart},
-	{kindTimestamptz, slices.Concat(clockUnits, dayUnits, zoneUnits), stampPart},
+	{kindTimestamp, stampUnits, stampPart},
+	{kindTimestamptz, slices.Concat(stampUnits, zoneUnits), stampPart},
 	{kindInterval, slices.Concat(clockUnits, []unit{unitDay, unitMonth, unitYear, unitDecade, unitCentury, unitMillennium}), intervalPart},
 }
 
@@ -61,7 +62,7 @@ func partFunctions() []function {
 			build: parted("extract", kindNumeric, k.kind, k.units, k.of, numericPart)})
 		of, units := k.of, k.units
 		if k.kind == kindDate { // by way of a timestamp
-			of, units = dateStampPart, partKinds[3].units
+			of, units = dateStampPart, stampUnits
 		}
 		list = append(list, function{name: "date_part", args: []kind{kindText, k.kind}, result: kindFloat8,
 			build: parted("date_part", kindFloat8, k.kind, units, of, floatPart)})

@@ -154,3 +154,19 @@ func TestInfiniteIntervals(t *testing.T) {
 		}
 	}
 }
+
+// TestTimeAllocatesNothing: comparing with constants costs no memory.
+func TestTimeAllocatesNothing(t *testing.T) {
+	for _, where := range []string{"iv > '1 day'", "tm > '10:00'", "tt < '10:00'", "ts::date = '2024-01-31'", "d > tz", "iv in ('1 day', 'P1Y2M3DT4H5M6.789S')"} {
+		e, err := expr.Compile(where, nil, timeItems)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if ok, err := e.Match(timeRow); err != nil || !ok {
+			t.Errorf("%s: %v, %v", where, ok, err)
+		}
+		if n := testing.AllocsPerRun(100, func() { _, _ = e.Match(timeRow) }); n != 0 {
+			t.Errorf("%s: %v allocations", where, n)
+		}
+	}
+}

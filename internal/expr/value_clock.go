@@ -1,5 +1,7 @@
 package expr
 
+import "bytes"
+
 // A time is the microseconds of a day, 24:00:00 included. A time with time zone
 // is two numbers in one (packed), which order as Postgres orders the values: by
 // the time in UTC, then by the zone, the eastern one first.
@@ -38,9 +40,14 @@ func parseTimetz(text []byte) (value, error) {
 	return packTime(micros, -east/second)
 }
 
-// readClock reads hh:mm[:ss[.ffffff]][ AM|PM][zone].
+// readClock reads hh:mm[:ss[.ffffff]][ AM|PM][zone], perhaps behind a date.
 func readClock(text []byte) (micros, east int64, err error) {
-	s := scanner{text: trimBlank(text)}
+	text = trimBlank(text)
+	if i := bytes.IndexByte(text, ' '); i > 0 && bytes.IndexByte(text[:i], ':') < 0 && bytes.IndexByte(text, ':') > 0 {
+		m, err := parseMoment(text)
+		return m.micros, m.offset, err
+	}
+	s := scanner{text: text}
 	micros = s.clock()
 	micros = s.halfDay(micros)
 	east = s.zone(true)

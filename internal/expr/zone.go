@@ -55,7 +55,7 @@ func atZone(result kind, move func(v value, west int64) (value, error)) func(*ch
 func atOffset(result kind, move func(v value, west int64) (value, error)) func(*checker, ast, []node) (node, error) {
 	return strict("timezone", result, func(v []value) (value, error) {
 		east := v[0].n / second
-		if isInfiniteStamp(v[1].n) && result != kindTimetz {
+		if isInfiniteStamp(v[1].n) {
 			return v[1], nil
 		}
 		if v[0].months != 0 || v[0].days != 0 || !isInt32(east) {
