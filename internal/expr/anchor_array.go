@@ -12,11 +12,11 @@ func AppendKeys(dst []string, t Type, text []byte) ([]string, bool) {
 	if key == nil {
 		return dst, false
 	}
-	a, err := parseArray(text, element)
+	v, err := loadArray(element)(text)
 	if err != nil {
 		return dst, false
 	}
-	for _, e := range a.elems {
+	for _, e := range v.array.elems {
 		if !e.null {
 			dst = append(dst, string(key(nil, e)))
 		}

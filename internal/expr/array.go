@@ -25,13 +25,20 @@ var arrayOIDs = map[uint32]kind{
 	1000: kindBool, 1005: kindInt2, 1007: kindInt4, 1016: kindInt8, 1231: kindNumeric, 1021: kindFloat4, 1022: kindFloat8,
 	1009: kindText, 1015: kindVarchar, 1014: kindBpchar, 1003: kindName, 2951: kindUUID,
 	1182: kindDate, 1115: kindTimestamp, 1185: kindTimestamptz, 1183: kindTime, 1270: kindTimetz,
-	1187: kindInterval,
+	1187: kindInterval, 3807: kindJSONB,
 }
 
 // elementOf is the kind of an array type's elements, kindOther if we do not know
-// it. A domain over an array is none: its operators are those of domains.
+// it. A domain over an array is that array.
 func elementOf(t *Type) kind {
-	if k, ok := arrayOIDs[t.OID]; ok {
+	if t.Elem != nil && t.Elem.Enum != nil {
+		return kindEnum
+	}
+	oid := t.Base
+	if oid == 0 {
+		oid = t.OID
+	}
+	if k, ok := arrayOIDs[oid]; ok {
 		return k
 	}
 	return kindOther

@@ -17,6 +17,10 @@ func (c *checker) arrayConstructor(a *astArray, want *typ) (node, error) {
 		if err != nil {
 			return nil, err
 		}
+		// Of such elements alone Postgres makes an array of the domain.
+		if col, ok := elems[i].(*column); ok && col.kind == kindArray && col.col.Type.isDomain() {
+			return nil, c.fail(e, "ARRAY of the domain "+col.col.Type.Name+" is not supported")
+		}
 	}
 	nested := slices.ContainsFunc(elems, func(n node) bool { return n.typeOf().kind == kindArray })
 	element, err := c.elementType(a, elems, nested, want)
@@ -48,7 +52,10 @@ func constructor(t typ, elems []node, nested bool) *applied {
 	return &applied{t: t, args: elems, lax: true, apply: build, sql: func(p printer, args []node) {
 		p.WriteString("ARRAY[")
 		p.list(args)
-		p.WriteString("]::" + t.String())
+		p.WriteByte(']')
+		if t.elem != kindEnum { // whose name would need its schema
+			p.WriteString("::" + t.String())
+		}
 	}}
 }
 
@@ -69,7 +76,7 @@ func (c *checker) elementType(a *astArray, elems []node, nested bool, want *typ)
 	if !ok {
 		return typ{}, c.unmatched(a, "ARRAY", elems)
 	}
-	if element.kind >= kindEnum {
+	if element.kind > kindEnum {
 		return typ{}, c.fail(a, "arrays of "+element.String()+" are not supported")
 	}
 	return element, nil
@@ -101,7 +108,7 @@ func commonElement(arrays, elems []node) (typ, bool) {
 		return typ{}, false
 	}
 	t, ok := commonType(all)
-	return t, ok && t.kind < kindEnum && t.kind != kindUnknown
+	return t, ok && t.kind <= kindEnum && t.kind != kindUnknown
 }
 
 // convertArray casts the elements where no cast was written.

@@ -64,7 +64,12 @@ func (c *checker) computed(at ast, n *applied) (node, error) {
 	return c.folded(at, n)
 }
 
+// loadArray reads arrays as the stream has them. An enum may have labels that we
+// do not know yet.
 func loadArray(element typ) func(text []byte) (value, error) {
+	if element.kind == kindEnum {
+		element = typ{kind: kindText}
+	}
 	return func(text []byte) (value, error) {
 		a, err := parseArray(text, element)
 		return arrayValue(a), err

@@ -46,6 +46,9 @@ func (c *checker) arrayOperator(at ast, name string, l, r node) (node, error) {
 // arrayOperatorFor makes the row of the operator table for one array type; nil:
 // there is none of that name.
 func arrayOperatorFor(name string, t typ) *operator {
+	if t.elem == kindJSON {
+		return nil
+	}
 	compare := elementCompare(t.elem)
 	op := &operator{name: name, left: kindArray, right: kindArray, result: kindBool}
 	if t.elem.info().collates {
@@ -59,7 +62,18 @@ func arrayOperatorFor(name string, t typ) *operator {
 			op.need = needBytewise
 		}
 		op.rel = c.rel
-		op.compare = func(a, b value) int { return compareArrays(a.array, b.array, compare) }
+		switch ordered := c.rel != relEQ && c.rel != relNE; {
+		case ordered && t.elem == kindJSONB:
+			op.prepare = orderOfJSONB
+		case ordered && t.elem == kindEnum:
+			order := orderOf(t)
+			op.apply = func(a, b value) (value, error) {
+				n, err := order(a, b)
+				return boolValue(c.rel.holds(n)), err
+			}
+		default:
+			op.compare = func(a, b value) int { return compareArrays(a.array, b.array, compare) }
+		}
 		return op
 	}
 	f := arrayOperators[name]
@@ -72,8 +86,11 @@ func arrayOperatorFor(name string, t typ) *operator {
 
 // elementCompare is the order of a type's values.
 func elementCompare(k kind) func(a, b value) int {
-	if k == kindVarchar {
+	switch k {
+	case kindVarchar:
 		k = kindText
+	case kindJSONB:
+		return compareJSONB
 	}
 	for _, p := range comparable {
 		if p.left == k && p.right == k {

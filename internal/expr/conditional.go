@@ -129,12 +129,14 @@ func (c *checker) extreme(at *astSpecial, t typ, args []node) (node, error) {
 
 // orderOf is the order of a type's values; nil: it has none, or none that we know.
 func orderOf(t typ) func(a, b value) (int, error) {
-	switch t.kind {
-	case kindJSON, kindJSONB:
+	switch {
+	case t.kind == kindJSON || t.kind == kindJSONB || t.elem == kindJSON || t.elem == kindJSONB:
 		return nil
-	case kindEnum:
+	case t.kind == kindEnum:
 		return enumCompare(t.decl)
-	case kindArray:
+	case t.elem == kindEnum:
+		return enumArrayCompare(t.decl)
+	case t.kind == kindArray:
 		compare := elementCompare(t.elem)
 		return func(a, b value) (int, error) { return compareArrays(a.array, b.array, compare), nil }
 	}

@@ -92,8 +92,9 @@ func (o *oracle) query(sql string) ([]wal.Tuple, error) {
 // readColumns describes the table from the catalogue.
 func (o *oracle) readColumns() {
 	rows, err := o.query(`select a.attname, t.oid, t.typname, case when t.typbasetype = 0 then t.oid else t.typbasetype end,
-		t.typelem <> 0 and t.typlen = -1, t.typtype
+		b.typelem <> 0 and b.typlen = -1, b.typtype, e.oid, e.typname, e.typtype
 		from pg_attribute a join pg_type t on t.oid = a.atttypid
+		join pg_type b on b.oid = case when t.typbasetype = 0 then t.oid else t.typbasetype end left join pg_type e on e.oid = b.typelem
 		where attrelid = 'x'::regclass and attnum > 1 order by attnum`)
 	if err != nil {
 		o.t.Fatal(err)
@@ -110,6 +111,11 @@ func (o *oracle) readColumns() {
 		switch string(r[5]) {
 		case "e":
 			c.Type.Enum = []string{"sad", "ok", "glad", "a b"}
+		case "b":
+			if string(r[8]) == "e" {
+				c.Type.Elem = &expr.Type{Name: string(r[7]), Enum: []string{"sad", "ok", "glad", "a b"}}
+				fmt.Sscan(string(r[6]), &c.Type.Elem.OID)
+			}
 		case "c":
 			c.Type.Row = true
 		}

@@ -16,10 +16,14 @@ type Type struct {
 	Array bool
 	// Enum holds an enum's labels in their sort order; nil for other types.
 	Enum []string
+	// Elem is the element type of an array of an enum; nil for other types.
+	Elem *Type
 	// Row: the type, or a domain's base type, is composite. IS NULL then looks
 	// at the fields, as it does in Postgres.
 	Row bool
 }
+
+func (t *Type) isDomain() bool { return t.Base != 0 && t.Base != t.OID }
 
 // Case says which letters lower() changes under a collation. It decides what
 // ILIKE can be evaluated exactly.

@@ -115,10 +115,7 @@ func jsonbOperators() []operator {
 	for _, c := range comparisons {
 		op := operator{name: c.name, right: kindJSONB, compare: compareJSONB, rel: c.rel}
 		if c.rel != relEQ && c.rel != relNE {
-			op.compare = nil
-			op.prepare = func(*operation, collation) (func(a, b value) (value, error), error) {
-				return nil, errors.New("the order of jsonb cannot be decided here, as it depends on the database's collation")
-			}
+			op.compare, op.prepare = nil, orderOfJSONB
 		}
 		list = append(list, op)
 	}
@@ -126,6 +123,10 @@ func jsonbOperators() []operator {
 		list[i].left, list[i].result = kindJSONB, kindBool
 	}
 	return list
+}
+
+func orderOfJSONB(*operation, collation) (func(a, b value) (value, error), error) {
+	return nil, errors.New("the order of jsonb cannot be decided here, as it depends on the database's collation")
 }
 
 // hasKey: an object has the key, an array or a scalar the string.

@@ -101,7 +101,7 @@ func kindOf(t *Type) kind {
 		return kindOther
 	case t.Enum != nil:
 		// Postgres has no operator for a domain over an enum.
-		if t.Base != 0 && t.Base != t.OID {
+		if t.isDomain() {
 			return kindOther
 		}
 		return kindEnum

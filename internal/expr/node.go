@@ -86,7 +86,7 @@ func (n *column) typeOf() typ {
 		t.decl = &n.col.Type
 	}
 	if n.kind == kindArray {
-		t.elem = elementOf(&n.col.Type)
+		t.elem, t.decl = elementOf(&n.col.Type), n.col.Type.Elem
 	}
 	return t
 }

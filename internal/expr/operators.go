@@ -193,6 +193,21 @@ func enumCompare(t *Type) func(a, b value) (int, error) {
 	}
 }
 
+func enumArrayCompare(t *Type) func(a, b value) (int, error) {
+	compare := enumCompare(t)
+	return func(a, b value) (int, error) {
+		var failed error
+		n := compareArrays(a.array, b.array, func(x, y value) int {
+			n, err := compare(x, y)
+			if err != nil {
+				failed = err
+			}
+			return n
+		})
+		return n, failed
+	}
+}
+
 // compareDateStamp compares with a day's midnight. A day beyond the last
 // timestamp is still before infinity.
 func compareDateStamp(a, b value) int {

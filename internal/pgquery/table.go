@@ -132,6 +132,7 @@ type columnRow struct {
 	BaseKind   string // pg_type.typtype
 	Array      bool
 	Element    *string
+	ElementOID uint32
 	Labels     []string
 	PKPosition *int64
 	Immediate  *bool // the primary key
@@ -149,8 +150,8 @@ select c.oid, c.relkind::text, c.relreplident::text, c.relpersistence::text,
 	a.attnum, a.attname::text, a.atttypid, a.atttypmod, a.attnotnull, a.attgenerated::text,
 	case when b.typcategory = 'A' and a.attndims = 0 then greatest(t.typndims, 1) else a.attndims::int4 end,
 	t.typname::text, b.oid, b.typtype::text, b.typcategory = 'A' and b.typlen = -1 and b.oid not in (22, 30),
-	e.typname::text,
-	case when b.typtype = 'e' then (select array_agg(l.enumlabel::text order by l.enumsortorder) from pg_enum l where l.enumtypid = b.oid) end,
+	e.typname::text, coalesce(e.oid, 0),
+	case when 'e' in (b.typtype, e.typtype) then array(select l.enumlabel::text from pg_enum l where l.enumtypid in (b.oid, e.oid) order by l.enumsortorder) end,
 	k.position, i.indimmediate,
 	case when co.oid is not null then json_build_object(
 		'provider', co.collprovider, 'collate', co.collcollate, 'ctype', co.collctype,
@@ -215,7 +216,7 @@ func (r *columnRow) column() shape.Column {
 			Name: r.Name,
 			Type: expr.Type{
 				OID: r.Type, Name: r.TypeName, Base: r.Base,
-				Array: r.Array, Enum: r.Labels, Row: r.BaseKind == "c",
+				Array: r.Array, Row: r.BaseKind == "c",
 			},
 			Bytewise: true, Deterministic: true,
 		},
@@ -228,8 +229,11 @@ func (r *columnRow) column() shape.Column {
 	if r.Element != nil {
 		c.SchemaType = *r.Element
 	}
-	if r.BaseKind == "e" && c.Type.Enum == nil {
-		c.Type.Enum = []string{} // CREATE TYPE … AS ENUM ()
+	switch {
+	case r.BaseKind == "e":
+		c.Type.Enum = r.Labels
+	case r.Labels != nil:
+		c.Type.Elem = &expr.Type{OID: r.ElementOID, Name: *r.Element, Base: r.ElementOID, Enum: r.Labels}
 	}
 	if r.Collation != nil {
 		co := *r.Collation

@@ -41,7 +41,7 @@ func TestColumns(t *testing.T) {
 		typ, schema string
 		base        string
 		array, row  bool
-		enum        []string
+		enum, elem  []string // labels, and those of an array's elements
 		dims        int
 		typmod      bool
 		bytes, det  bool
@@ -53,7 +53,7 @@ func TestColumns(t *testing.T) {
 		"m":   {typ: "mood", schema: "mood", base: "mood", enum: mood, bytes: true, det: true},
 		"n":   {typ: "nothing", schema: "nothing", base: "nothing", enum: []string{}, bytes: true, det: true},
 		"g":   {typ: "better_grade", schema: "better_grade", base: "mood", enum: mood, bytes: true, det: true},
-		"ms":  {typ: "_mood", schema: "mood", base: "_mood", array: true, dims: 1, bytes: true, det: true},
+		"ms":  {typ: "_mood", schema: "mood", base: "_mood", elem: mood, array: true, dims: 1, bytes: true, det: true},
 		"i2":  {typ: "_int4", schema: "int4", base: "_int4", array: true, dims: 2, bytes: true, det: true},
 		"ds":  {typ: "ints", schema: "int4", base: "_int4", array: true, dims: 1, bytes: true, det: true},
 		"v":   {typ: "_varchar", schema: "varchar", base: "_varchar", array: true, dims: 1, typmod: true, bytes: true, det: true},
@@ -82,6 +82,12 @@ func TestColumns(t *testing.T) {
 			typ: c.Type.Name, schema: c.SchemaType, base: pg.Value("select typname from pg_type where oid = $1", int64(c.Type.Base)),
 			array: c.Type.Array, row: c.Type.Row, enum: c.Type.Enum, dims: c.Dims, typmod: c.TypMod >= 0,
 			bytes: c.Bytewise, det: c.Deterministic, generated: c.Generated, notNull: c.NotNull,
+		}
+		if e := c.Type.Elem; e != nil {
+			got.elem = e.Enum
+			if e.Name != "mood" || e.OID != tab.Columns[tab.Find("m")].Type.OID || e.Base != e.OID {
+				t.Errorf("%s: elements of %+v", name, e)
+			}
 		}
 		if !reflect.DeepEqual(got, w) {
 			t.Errorf("%s: got  %+v\nwant %+v", name, got, w)

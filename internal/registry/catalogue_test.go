@@ -227,6 +227,11 @@ func fill(v reflect.Value, n *int) {
 		for i := range v.NumField() {
 			fill(v.Field(i), n)
 		}
+	case reflect.Pointer:
+		if *n < 100 { // a type has one of its own
+			v.Set(reflect.New(v.Type().Elem()))
+			fill(v.Elem(), n)
+		}
 	case reflect.Slice:
 		v.Set(reflect.MakeSlice(v.Type(), 2, 2))
 		fill(v.Index(0), n)

@@ -48,6 +48,26 @@ type typeRecord struct {
 	Array bool     `json:"array,omitempty"`
 	Row   bool     `json:"row,omitempty"`
 	Enum  []string `json:"enum,omitempty"`
+	// Elem is of an array of an enum.
+	Elem *typeRecord `json:"elem,omitempty"`
+}
+
+func recordType(t *expr.Type) typeRecord {
+	r := typeRecord{OID: t.OID, Name: t.Name, Base: t.Base, Array: t.Array, Row: t.Row, Enum: t.Enum}
+	if t.Elem != nil {
+		elem := recordType(t.Elem)
+		r.Elem = &elem
+	}
+	return r
+}
+
+func (r *typeRecord) typ() expr.Type {
+	t := expr.Type{OID: r.OID, Name: r.Name, Base: r.Base, Array: r.Array, Row: r.Row, Enum: r.Enum}
+	if r.Elem != nil {
+		elem := r.Elem.typ()
+		t.Elem = &elem
+	}
+	return t
 }
 
 // shapeRecord is written when a shape is created and never changed.
@@ -125,11 +145,8 @@ func recordTable(t *shape.Table) tableRecord {
 	for i := range t.Columns {
 		c := &t.Columns[i]
 		r.Columns[i] = columnRecord{
-			Name: c.Name,
-			Type: typeRecord{
-				OID: c.Type.OID, Name: c.Type.Name, Base: c.Type.Base,
-				Array: c.Type.Array, Row: c.Type.Row, Enum: c.Type.Enum,
-			},
+			Name:     c.Name,
+			Type:     recordType(&c.Type),
 			Bytewise: c.Bytewise, Deterministic: c.Deterministic, Case: uint8(c.Case),
 			Num: c.Num, TypMod: c.TypMod, NotNull: c.NotNull,
 			Generated: c.Generated, Dims: c.Dims, SchemaType: c.SchemaType,
@@ -148,11 +165,8 @@ func (r *tableRecord) table() *shape.Table {
 		c := &r.Columns[i]
 		t.Columns[i] = shape.Column{
 			Column: expr.Column{
-				Name: c.Name,
-				Type: expr.Type{
-					OID: c.Type.OID, Name: c.Type.Name, Base: c.Type.Base,
-					Array: c.Type.Array, Row: c.Type.Row, Enum: c.Type.Enum,
-				},
+				Name:     c.Name,
+				Type:     c.Type.typ(),
 				Bytewise: c.Bytewise, Deterministic: c.Deterministic, Case: expr.Case(c.Case),
 			},
 			Num: c.Num, TypMod: c.TypMod, NotNull: c.NotNull,
