@@ -16,9 +16,10 @@ import (
 var elsewhere = map[int]string{
 	112: "internal/api/live_test.go TestManyWaitersOneAnswer",
 	140: "test/e2e/shapes_test.go TestShapesUnderWrites",
-	208: "internal/api/server_test.go TestLimits",
-	209: "internal/api/server_test.go TestLimits",
-	211: "internal/api/server_test.go TestClientThatDoesNotRead",
+	182: "test/e2e/transport_test.go TestSubsetSees",
+	208: "test/e2e/transport_test.go TestRawRequests",
+	209: "test/e2e/transport_test.go TestRawRequests",
+	211: "test/e2e/transport_test.go TestSlowReader",
 	212: "internal/api/server_test.go TestCutBody",
 	213: "test/e2e/hour_test.go TestOfficialClientForAnHour", // in numbers of requests
 	214: "test/e2e/official_test.go TestOfficialClientEvents",
