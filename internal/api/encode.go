@@ -177,6 +177,25 @@ func (x *exchange) sink() *sink {
 	return s
 }
 
+// sendArray sends a JSON array piece by piece: rest writes what follows its opening
+// bracket. length is that of the body in identity, -1 if it is not known.
+func (x *exchange) sendArray(length int64, rest func(out *sink) error) error {
+	if x.enc != identity {
+		length = -1
+	}
+	x.begin(http.StatusOK, length)
+	if x.head {
+		return nil
+	}
+	out := x.sink()
+	out.mustWrite([]byte{'['})
+	if err := rest(out); err != nil {
+		return err
+	}
+	out.finish()
+	return nil
+}
+
 func (s *sink) Write(p []byte) (n int, err error) {
 	if s.w == nil {
 		return s.x.Write(p)

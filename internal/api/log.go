@@ -55,22 +55,13 @@ func (v *visit) damaged(err error) error {
 // sendPieces sends a large page out of the log. Its entries never change, so
 // they are those that were counted; if the log goes meanwhile, the body is cut.
 func (v *visit) sendPieces(pg *logPage) error {
-	length := pg.size()
-	if v.enc != identity {
-		length = -1
-	}
-	v.begin(http.StatusOK, length)
-	if v.head {
+	return v.sendArray(pg.size(), func(out *sink) error {
+		if err := v.copyEntries(out, pg); err != nil {
+			return fmt.Errorf("send the log of shape %s: %w", v.sh.Handle(), err)
+		}
+		out.mustWrite(pg.control)
 		return nil
-	}
-	out := v.sink()
-	out.mustWrite([]byte{'['})
-	if err := v.copyEntries(out, pg); err != nil {
-		return fmt.Errorf("send the log of shape %s: %w", v.sh.Handle(), err)
-	}
-	out.mustWrite(pg.control)
-	out.finish()
-	return nil
+	})
 }
 
 func (v *visit) copyEntries(out *sink, pg *logPage) error {

@@ -159,26 +159,18 @@ func (v *visit) serveChunk(k int) error {
 	}
 	v.encode(length, true)
 	v.setPage(v.req, v.def, p, http.StatusOK)
-	if v.enc != identity {
-		length = -1
-	}
-	v.begin(http.StatusOK, length)
-	if v.head {
+	return v.sendArray(length, func(out *sink) error {
+		if err := v.copyChunk(out, chunk); err != nil {
+			return fmt.Errorf("send snapshot chunk %d of shape %s: %w", k, v.sh.Handle(), err)
+		}
+		out.mustWrite([]byte{']'})
 		return nil
-	}
-	out := v.sink()
-	out.mustWrite([]byte{'['})
-	if err := v.copyChunk(out, chunk); err != nil {
-		return fmt.Errorf("send snapshot chunk %d of shape %s: %w", k, v.sh.Handle(), err)
-	}
-	out.mustWrite([]byte{']'})
-	out.finish()
-	return nil
+	})
 }
 
 // copyChunk copies the chunk's bytes as they come, and gives up when they do
 // not come for too long.
-func (v *visit) copyChunk(out *sink, c shapelog.Chunk) error {
+func (v *visit) copyChunk(out io.Writer, c shapelog.Chunk) error {
 	ctx, cancel := context.WithCancel(v.r.Context())
 	defer cancel()
 	stall := time.AfterFunc(stallTimeout, cancel)

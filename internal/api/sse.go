@@ -1,9 +1,9 @@
 package api
 
 import (
-	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"strconv"
 	"time"
@@ -153,27 +153,16 @@ func (v *visit) streamChunks(k uint64) (served bool, err error) {
 				return true, nil
 			}
 		}
-		if err := v.copyEvents(chunk); err != nil {
+		if err := v.copyChunk(&framer{to: v.exchange}, chunk); err != nil {
 			return false, fmt.Errorf("stream snapshot chunk %d of shape %s: %w", next, v.sh.Handle(), err)
 		}
 	}
 }
 
-// copyEvents is copyChunk with every message as an event.
-func (v *visit) copyEvents(c shapelog.Chunk) error {
-	ctx, cancel := context.WithCancel(v.r.Context())
-	defer cancel()
-	stall := time.AfterFunc(stallTimeout, cancel)
-	defer stall.Stop()
-	framer := &framer{to: progress{v.exchange, stall}}
-	_, err := c.WriteTo(ctx, framer, v.flush)
-	return err
-}
-
 // framer turns messages joined by commas into events, in whatever pieces they
 // come.
 type framer struct {
-	to      progress
+	to      io.Writer
 	depth   int // of braces and brackets
 	quoted  bool
 	escaped bool

@@ -181,7 +181,7 @@ func TestFramer(t *testing.T) {
 	const want = `data: {"a":"},{\"\\","b":[{},[]]}` + "\n\n" + `data: {"headers":{"x":["{"]}}` + "\n\n" + `data: {}` + "\n\n"
 	for cut := range len(messages) {
 		w := &limited{header: http.Header{}, most: 1000}
-		f := &framer{to: progress{w, time.NewTimer(time.Hour)}}
+		f := &framer{to: w}
 		for _, piece := range []string{messages[:cut], messages[cut:]} {
 			if n, err := f.Write([]byte(piece)); n != len(piece) || err != nil {
 				t.Fatal(n, err)
