@@ -5,6 +5,9 @@ import "fmt"
 // Functions of dates, times and intervals that are exact whatever the server: what
 // depends on the clock is not here, nor are those with names of zones (zone.go).
 
+// builder is function.build.
+type builder = func(c *checker, at ast, args []node) (node, error)
+
 var timeFunctions = []function{
 	intervalFunction("justify_hours", justifyHours),
 	intervalFunction("justify_days", justifyDays),
@@ -58,7 +61,7 @@ func (c *checker) noUnit(at ast, k kind) error {
 }
 
 // truncated is the build of date_trunc.
-func truncated(k kind, truncate func(v value, u unit) (value, error)) func(*checker, ast, []node) (node, error) {
+func truncated(k kind, truncate func(v value, u unit) (value, error)) builder {
 	return func(c *checker, at ast, args []node) (node, error) {
 		u, err := c.unitOf(at, args[0], nil)
 		switch {

@@ -70,7 +70,9 @@ func partFunctions() []function {
 	return list
 }
 
-func parted(name string, result, from kind, units []unit, of func(value, unit) (fieldValue, error), convert func(fieldValue) (value, error)) func(*checker, ast, []node) (node, error) {
+// parted is the build of EXTRACT and of date_part for one type.
+func parted(name string, result, from kind, units []unit, of func(value, unit) (fieldValue, error),
+	convert func(fieldValue) (value, error)) builder {
 	return func(c *checker, at ast, args []node) (node, error) {
 		u, err := c.unitOf(at, args[0], partWords)
 		switch {
@@ -80,14 +82,8 @@ func parted(name string, result, from kind, units []unit, of func(value, unit) (
 			return nil, c.noUnit(at, from)
 		}
 		sql := sqlCall(name)
-		if name == "extract" {
-			sql = func(p printer, args []node) {
-				p.WriteString("EXTRACT(")
-				p.literal(string(args[0].(*constant).value.b))
-				p.WriteString(" FROM ")
-				p.node(args[1])
-				p.WriteByte(')')
-			}
+		if name == "extract" { // a word of the grammar
+			sql = sqlExtract
 		}
 		return c.computed(at, &applied{t: typ{kind: result}, args: args, sql: sql, apply: func(v []value) (value, error) {
 			p, err := of(v[1], u)
@@ -97,6 +93,14 @@ func parted(name string, result, from kind, units []unit, of func(value, unit) (
 			return convert(p)
 		}})
 	}
+}
+
+func sqlExtract(p printer, args []node) {
+	p.WriteString("EXTRACT(")
+	p.literal(string(args[0].(*constant).value.b))
+	p.WriteString(" FROM ")
+	p.node(args[1])
+	p.WriteByte(')')
 }
 
 func numericPart(p fieldValue) (value, error) {

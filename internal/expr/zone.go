@@ -35,7 +35,7 @@ func turnZone(v value, west int64) (value, error) {
 }
 
 // atZone is timezone() with the name of a zone, which must be a constant.
-func atZone(result kind, move func(v value, west int64) (value, error)) func(*checker, ast, []node) (node, error) {
+func atZone(result kind, move func(v value, west int64) (value, error)) builder {
 	return func(c *checker, at ast, args []node) (node, error) {
 		west := int64(0)
 		switch name, ok := args[0].(*constant); {
@@ -52,7 +52,7 @@ func atZone(result kind, move func(v value, west int64) (value, error)) func(*ch
 }
 
 // atOffset is timezone() with an interval, which is positive east of UTC.
-func atOffset(result kind, move func(v value, west int64) (value, error)) func(*checker, ast, []node) (node, error) {
+func atOffset(result kind, move func(v value, west int64) (value, error)) builder {
 	return strict("timezone", result, func(v []value) (value, error) {
 		east := v[0].n / second
 		if isInfiniteStamp(v[1].n) {
