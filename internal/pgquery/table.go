@@ -93,7 +93,7 @@ func (db *DB) Table(ctx context.Context, schema, name string) (*shape.Table, err
 	}
 	var rows []columnRow
 	err := db.look(ctx, func(tx pgx.Tx) error {
-		r, err := tx.Query(ctx, tableQuery, schema, name)
+		r, err := tx.Query(ctx, tableQuery, schema, name, db.cfg.Publication)
 		if err != nil {
 			return err
 		}
@@ -141,13 +141,40 @@ type columnRow struct {
 	Default       *collation
 	Deterministic *bool
 	Encoding      string
+	Parts         []string
 }
 
+// partsQuery lists the labels of enums and the attributes of composites that the type
+// of column a is made of. Types of Postgres's own have none.
+const partsQuery = `
+case when a.atttypid >= 16384 then (
+	with recursive part(oid) as (
+		select a.atttypid
+		union
+		select next.oid from part join pg_type t on t.oid = part.oid cross join lateral (
+			select t.typbasetype union all select t.typelem
+			union all select s.atttypid from pg_attribute s where s.attrelid = t.typrelid and s.attnum > 0 and not s.attisdropped
+			union all select r.rngsubtype from pg_range r where t.oid in (r.rngtypid, r.rngmultitypid)
+		) next(oid) where next.oid <> 0
+	)
+	select array_agg(line order by kind, of, place) from (
+		select 0 kind, l.enumtypid of, l.enumsortorder place, 'label ' || l.enumtypid || ' ' || l.enumlabel line
+		from pg_enum l where l.enumtypid in (select oid from part)
+		union all
+		select 1, s.attrelid, s.attnum, '` + shape.PartAttribute + `' || s.attrelid || ' ' || s.attnum || ' ' || s.atttypid
+		from part join pg_type t on t.oid = part.oid and t.typrelid <> 0
+		join pg_attribute s on s.attrelid = t.typrelid and s.attnum > 0 and not s.attisdropped
+	) lines
+) end`
+
 // The base of a domain may be a domain again. The catalogue's columns for
-// locales differ between versions: to_jsonb reads those that are there.
+// locales differ between versions: to_jsonb reads those that are there. A stored
+// generated column is like any other if our publication has it (Postgres 18).
 const tableQuery = `
 select c.oid, c.relkind::text, c.relreplident::text, c.relpersistence::text,
-	a.attnum, a.attname::text, a.atttypid, a.atttypmod, a.attnotnull, a.attgenerated::text,
+	a.attnum, a.attname::text, a.atttypid, a.atttypmod, a.attnotnull,
+	case when a.attgenerated = 's' and (select to_jsonb(p)->>'pubgencols' from pg_publication p where p.pubname = $3) = 's'
+		then '' else a.attgenerated::text end,
 	case when b.typcategory = 'A' and a.attndims = 0 then greatest(t.typndims, 1) else a.attndims::int4 end,
 	t.typname::text, b.oid, b.typtype::text, b.typcategory = 'A' and b.typlen = -1 and b.oid not in (22, 30),
 	e.typname::text, coalesce(e.oid, 0),
@@ -160,7 +187,7 @@ select c.oid, c.relkind::text, c.relreplident::text, c.relpersistence::text,
 		'provider', coalesce(to_jsonb(d)->>'datlocprovider', 'c'), 'collate', d.datcollate, 'ctype', d.datctype,
 		'locale', coalesce(to_jsonb(d)->>'datlocale', to_jsonb(d)->>'daticulocale')),
 	co.collisdeterministic,
-	pg_encoding_to_char(d.encoding)::text
+	pg_encoding_to_char(d.encoding)::text, ` + partsQuery + `
 from pg_class c
 join pg_namespace n on n.oid = c.relnamespace
 join pg_database d on d.datname = current_database()
@@ -221,7 +248,7 @@ func (r *columnRow) column() shape.Column {
 			Bytewise: true, Deterministic: true,
 		},
 		Num: r.Num, TypMod: r.TypMod, NotNull: r.NotNull,
-		Dims: int(r.Dims), SchemaType: r.TypeName,
+		Dims: int(r.Dims), SchemaType: r.TypeName, Parts: r.Parts,
 	}
 	if r.Generated != "" {
 		c.Generated = r.Generated[0]

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"reflect"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/spillway-sync/spillway/internal/expr"
@@ -131,6 +132,41 @@ func TestEveryBuiltinType(t *testing.T) {
 		if c.Type.Array != (c.Name[0] == '_') {
 			t.Errorf("%s: array is %v", c.Name, c.Type.Array)
 		}
+	}
+}
+
+// What the text of a value follows from besides the type's OID, however deep it is.
+func TestParts(t *testing.T) {
+	pg := pgtest.New(t)
+	pg.Exec(`create type mood as enum ('sad', 'ok'); create type pair as (i int, m mood); create domain moods as mood[];
+		create type span as range (subtype = mood); create type deep as (p pair[], s span);
+		create table t (i int, tx text[], m mood, ms moods, p pair, s span, d deep)`)
+	db := open(t, pg)
+	counts := func(tab *shape.Table) (n []int) {
+		for i := range tab.Columns {
+			n = append(n, len(tab.Columns[i].Parts))
+		}
+		return n
+	}
+	tab := table(t, db, "t")
+	if got := counts(tab); !slices.Equal(got, []int{0, 0, 2, 2, 4, 2, 6}) {
+		t.Errorf("parts: %v", got)
+	}
+	if m := tab.Columns[2].Parts; !strings.HasSuffix(m[0], " sad") || !strings.HasSuffix(m[1], " ok") {
+		t.Errorf("labels: %v", m)
+	}
+	before, err := db.Watch(t.Context(), []uint32{tab.OID})
+	if err != nil {
+		t.Fatal(err)
+	}
+	pg.Exec("alter type pair add attribute z int; alter type mood add value 'glad' before 'ok'")
+	db.Invalidate(tab.OID)
+	if got := counts(table(t, db, "t")); !slices.Equal(got, []int{0, 0, 3, 3, 6, 3, 8}) {
+		t.Errorf("parts: %v", got)
+	}
+	after, err := db.Watch(t.Context(), []uint32{tab.OID})
+	if err != nil || after[tab.OID] == before[tab.OID] {
+		t.Errorf("its fingerprint is the same: %+v, %v", after, err)
 	}
 }
 

@@ -12,8 +12,8 @@ import (
 // changed behind our back.
 type Fingerprint struct {
 	Schema, Name string
-	// Columns changes with names, types, order and constraints of columns and
-	// with the primary key.
+	// Columns changes with names, types, order and constraints of columns, with what
+	// their types are made of, and with the primary key.
 	Columns int64
 	// Full: the table, or every descendant that holds rows, has REPLICA IDENTITY
 	// FULL.
@@ -67,7 +67,7 @@ func fingerprints(ctx context.Context, tx pgx.Tx, oids []uint32, out map[uint32]
 	rows, err := tx.Query(ctx, `
 		select c.oid, n.nspname::text, c.relname::text,
 			coalesce((select hashtextextended(string_agg(concat_ws(' ', a.attnum, a.attname, a.atttypid, a.atttypmod,
-				a.attnotnull, a.attgenerated, a.attcollation), ',' order by a.attnum), 0)
+				a.attnotnull, a.attgenerated, a.attcollation, `+partsQuery+`), ',' order by a.attnum), 0)
 				from pg_attribute a where a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped), 0)
 			# coalesce((select hashtextextended(concat_ws(' ', i.indkey, i.indimmediate), 1) from pg_index i where i.indrelid = c.oid and i.indisprimary), 0)
 		from pg_class c join pg_namespace n on n.oid = c.relnamespace

@@ -39,6 +39,7 @@ type columnRecord struct {
 	Generated     byte       `json:"generated,omitempty"`
 	Dims          int        `json:"dims,omitempty"`
 	SchemaType    string     `json:"schema_type"`
+	Parts         []string   `json:"parts,omitempty"`
 }
 
 type typeRecord struct {
@@ -149,7 +150,7 @@ func recordTable(t *shape.Table) tableRecord {
 			Type:     recordType(&c.Type),
 			Bytewise: c.Bytewise, Deterministic: c.Deterministic, Case: uint8(c.Case),
 			Num: c.Num, TypMod: c.TypMod, NotNull: c.NotNull,
-			Generated: c.Generated, Dims: c.Dims, SchemaType: c.SchemaType,
+			Generated: c.Generated, Dims: c.Dims, SchemaType: c.SchemaType, Parts: c.Parts,
 		}
 	}
 	return r
@@ -170,7 +171,7 @@ func (r *tableRecord) table() *shape.Table {
 				Bytewise: c.Bytewise, Deterministic: c.Deterministic, Case: expr.Case(c.Case),
 			},
 			Num: c.Num, TypMod: c.TypMod, NotNull: c.NotNull,
-			Generated: c.Generated, Dims: c.Dims, SchemaType: c.SchemaType,
+			Generated: c.Generated, Dims: c.Dims, SchemaType: c.SchemaType, Parts: c.Parts,
 		}
 	}
 	return t

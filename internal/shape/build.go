@@ -2,6 +2,7 @@ package shape
 
 import (
 	"errors"
+	"fmt"
 	"strings"
 
 	"github.com/spillway-sync/spillway/internal/expr"
@@ -56,6 +57,11 @@ func BuildDef(t *Table, p Params) (*Def, error) {
 	if err != nil {
 		return nil, fieldError("where", err)
 	}
+	for _, i := range d.Where.Columns() {
+		if c := &t.Columns[i]; c.Generated != 0 {
+			return nil, &FieldError{"where", fmt.Sprintf("column %q is generated and not replicated: say what it is computed from", c.Name)}
+		}
+	}
 	return d, nil
 }
 
@@ -96,8 +102,8 @@ func selectColumns(t *Table, p Params) ([]int, error) {
 			continue
 		}
 		positions = append(positions, i)
-		// Before Postgres 18 generated columns are not replicated, later only
-		// if the publication says so, virtual ones never: all are refused.
+		// Before Postgres 18 generated columns are not replicated, later stored ones
+		// only if the publication says so, virtual ones never.
 		if c.Generated != 0 {
 			generated = append(generated, c.Name)
 		}

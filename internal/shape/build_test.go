@@ -3,6 +3,7 @@ package shape
 import (
 	"errors"
 	"slices"
+	"strings"
 	"testing"
 )
 
@@ -143,12 +144,17 @@ func TestBuildDefWhere(t *testing.T) {
 			t.Errorf("%s with %v: %v; want a fault of %q", c.where, c.params, err, c.field)
 		}
 	}
-	a, err := BuildDef(table, Params{Where: "id = 5"})
+	table.Columns[1].Generated = 's'
+	_, err = BuildDef(table, Params{Where: "id = 1 AND n = 'x'", Columns: []string{"id"}})
+	if fe, ok := errors.AsType[*FieldError](err); !ok || fe.Field != "where" || !strings.Contains(fe.Msg, `"n" is generated`) {
+		t.Errorf("a clause over a column that is not replicated: %v", err)
+	}
+	a, err := BuildDef(table, Params{Where: "id = 5", Columns: []string{"id"}})
 	if err != nil {
 		t.Fatal(err)
 	}
 	for where, same := range map[string]bool{" ( ID=5 ) ": true, "id = 6": false, "": false} {
-		b, err := BuildDef(table, Params{Where: where})
+		b, err := BuildDef(table, Params{Where: where, Columns: []string{"id"}})
 		if err != nil {
 			t.Fatal(err)
 		}

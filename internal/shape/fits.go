@@ -1,6 +1,12 @@
 package shape
 
-import "fmt"
+import (
+	"fmt"
+	"strings"
+)
+
+// PartAttribute begins those of Column.Parts that are attributes of a composite.
+const PartAttribute = "attribute "
 
 // Fits says whether a shape of this definition can go on when its table is now
 // t; if not, why. What a definition does not use does not matter to it, nor do
@@ -30,9 +36,24 @@ func (d *Def) Fits(t *Table) error {
 		}
 		if n := &t.Columns[j]; n.Type.OID != c.Type.OID || n.TypMod != c.TypMod || n.Generated != c.Generated {
 			return fmt.Errorf("%w: column %q has another type", ErrSchema, c.Name)
+		} else if !grown(c.Parts, n.Parts) {
+			return fmt.Errorf("%w: the type of column %q has other labels or attributes", ErrSchema, c.Name)
 		}
 	}
 	return nil
+}
+
+// grown reports whether a type is what it was, with labels added at the most.
+func grown(was, is []string) bool {
+	attributes := 0
+	for _, part := range is {
+		if len(was) > 0 && part == was[0] {
+			was = was[1:]
+		} else if strings.HasPrefix(part, PartAttribute) {
+			attributes++
+		}
+	}
+	return len(was) == 0 && attributes == 0
 }
 
 func sameNames(a *Table, ai []int, b *Table, bi []int) bool {

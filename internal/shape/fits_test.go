@@ -10,7 +10,7 @@ import (
 func TestFits(t *testing.T) {
 	table := func(change func(*Table)) *Table {
 		col := func(name string, oid uint32) Column {
-			return Column{Column: expr.Column{Name: name, Type: expr.Type{OID: oid}}, TypMod: -1}
+			return Column{Column: expr.Column{Name: name, Type: expr.Type{OID: oid}}, TypMod: -1, Parts: []string{"label 9 b", "label 9 d", "attribute 8 1 23"}}
 		}
 		x := &Table{OID: 1, Schema: "public", Name: "t", Columns: []Column{col("id", 23), col("a", 25), col("b", 25)}, PK: []int{0}}
 		if change != nil {
@@ -36,8 +36,16 @@ func TestFits(t *testing.T) {
 		"used retyped":        {func(x *Table) { x.Columns[1].Type.OID = 1043 }, false, false},
 		"unused retyped":      {func(x *Table) { x.Columns[2].Type.OID = 1043 }, false, true},
 		"other type modifier": {func(x *Table) { x.Columns[1].TypMod = 8 }, false, false},
-		"key dropped":         {func(x *Table) { x.PK = nil }, false, false},
-		"key changed":         {func(x *Table) { x.PK = []int{0, 1} }, false, false},
+		"label added": {func(x *Table) {
+			x.Columns[1].Parts = []string{"label 9 a", "label 9 b", "label 9 c", "label 9 d", "label 9 e", "attribute 8 1 23"}
+		}, true, true},
+		"label renamed":        {func(x *Table) { x.Columns[1].Parts = []string{"label 9 b", "label 9 c", "attribute 8 1 23"} }, false, false},
+		"unused label renamed": {func(x *Table) { x.Columns[2].Parts = []string{"label 9 b", "label 9 c", "attribute 8 1 23"} }, false, true},
+		"labels swapped":       {func(x *Table) { x.Columns[1].Parts = []string{"label 9 d", "label 9 b", "attribute 8 1 23"} }, false, false},
+		"attribute added":      {func(x *Table) { x.Columns[1].Parts = append(x.Columns[1].Parts[:3:3], "attribute 8 2 23") }, false, false},
+		"attribute dropped":    {func(x *Table) { x.Columns[1].Parts = x.Columns[1].Parts[:2] }, false, false},
+		"key dropped":          {func(x *Table) { x.PK = nil }, false, false},
+		"key changed":          {func(x *Table) { x.PK = []int{0, 1} }, false, false},
 	} {
 		now := table(c.change)
 		for d, fits := range map[*Def]bool{all: c.all, some: c.some} {
