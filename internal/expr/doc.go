@@ -28,8 +28,8 @@
 // To add an operator, add rows to the table in operators.go (all rows that
 // pg_operator has under that name for the kinds we know, since the choice among
 // them follows Postgres's rules); a cast, a row in casts.go; a type, a row in
-// kind.go. testdata/language.txt lists the tables and is written by
-// go test -run TestLanguage -rewrite.
+// kind.go; a function, a row in function.go's families. docs/where.md has the
+// tables and is written by go test -run TestReference -rewrite.
 //
 // Decisions about text. Order (< <= > >=) needs a collation that compares bytes;
 // equality and LIKE one that is deterministic; ILIKE depends on what is known of
@@ -39,11 +39,12 @@
 //
 // Files: expr.go the exported API · token.go lexer.go strings.go text to tokens
 // · ast.go parser.go parse_word.go parse_type.go tokens to syntax tree · kind.go
-// value_*.go types, their input and output · casts.go operators.go like.go
-// ilike.go the tables ·
-// interval*.go intervals and their text · time_*.go zone.go what is computed with
-// dates, times and intervals · arithmetic*.go unary.go coalesce.go what gives no bool ·
-// array*.go arrays, their text, functions and operators, ANY and ALL · row.go rows · resolve.go which operator is meant · check.go
-// check_truth.go collation.go node.go the checked tree · print.go canonical text
-// · eval.go closures · anchor.go what the routing index can use.
+// value_*.go interval*.go json.go types, their input and output · casts.go
+// operators.go like.go ilike.go the tables · arithmetic*.go time_*.go unary.go
+// json_*.go what gives no bool · function.go func_text.go zone.go functions ·
+// conditional.go CASE and its like · modifier.go lengths and precisions · array*.go
+// arrays, their text, functions and operators, ANY and ALL · row.go rows ·
+// resolve.go which operator is meant · check.go check_truth.go collation.go node.go
+// the checked tree · print.go canonical text · eval.go closures · anchor*.go term.go
+// what the routing index can use · order.go ORDER BY.
 package expr

@@ -1,10 +1,6 @@
 package expr
 
 import (
-	"fmt"
-	"slices"
-	"strings"
-
 	"github.com/spillway-sync/spillway/internal/wal"
 )
 
@@ -73,45 +69,6 @@ func Value(text string, cols []Column) (eval func(wal.Tuple) ([]byte, error), sq
 		}
 		return n.typeOf().output(v), nil
 	}, printSQL(n), nil
-}
-
-// Language writes the tables of types, casts and operators in readable form.
-func Language() string {
-	var b strings.Builder
-	b.WriteString("TYPES: name, category, * preferred, indexable\n")
-	for k := kindBool; k < kindEnum+1; k++ {
-		t := k.info()
-		fmt.Fprintf(&b, "  %-12s %c", t.name, t.category)
-		if t.preferred {
-			b.WriteString(" *")
-		}
-		if t.key != nil {
-			b.WriteString(" indexable")
-		}
-		b.WriteByte('\n')
-	}
-	b.WriteString("\nCASTS (through text: from any type to a string type, and back): from, to\n")
-	casts := CastNames()
-	slices.Sort(casts)
-	for _, c := range casts {
-		b.WriteString("  " + strings.ReplaceAll(c, " ", "  ") + "\n")
-	}
-	b.WriteString("\nOPERATORS: left operator right -> result, needs of the collation\n")
-	needs := map[need]string{needDeterministic: "  deterministic", needBytewise: "  bytewise", needCase: "  lower() known"}
-	var lines []string
-	for _, rows := range operators {
-		for _, op := range rows {
-			lines = append(lines, fmt.Sprintf("  %-12s %-6s %-12s -> %s%s\n",
-				op.left.info().name, op.name, op.right.info().name, op.result.info().name, needs[op.need]))
-		}
-	}
-	for _, c := range ComputationNames() {
-		f := strings.Fields(c)
-		lines = append(lines, fmt.Sprintf("  %-12s %-6s %-12s -> %s\n", f[1], f[0], f[2], f[3]))
-	}
-	slices.Sort(lines)
-	b.WriteString(strings.Join(lines, ""))
-	return b.String()
 }
 
 // ArrayLiteral reads a literal of text[] and writes it as the output function does.

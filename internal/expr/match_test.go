@@ -3,7 +3,6 @@ package expr_test
 import (
 	"flag"
 	"fmt"
-	"os"
 	"strings"
 	"testing"
 
@@ -11,7 +10,7 @@ import (
 	"github.com/spillway-sync/spillway/internal/wal"
 )
 
-var rewrite = flag.Bool("rewrite", false, "rewrite the files in testdata")
+var rewrite = flag.Bool("rewrite", false, "rewrite the tables of docs/where.md")
 
 // truth evaluates a clause to TRUE, FALSE or NULL.
 func truth(t *testing.T, where string, cols []expr.Column, row wal.Tuple) string {
@@ -246,24 +245,6 @@ func BenchmarkMatch(b *testing.B) {
 				}
 			}
 		})
-	}
-}
-
-// TestLanguage keeps the reference of the language in step with its tables.
-func TestLanguage(t *testing.T) {
-	const path = "testdata/language.txt"
-	got := expr.Language()
-	if *rewrite {
-		if err := os.WriteFile(path, []byte(got), 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	want, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if got != string(want) {
-		t.Errorf("%s is out of date: go test -run TestLanguage -rewrite", path)
 	}
 }
 

@@ -24,12 +24,26 @@ func (p *parser) is(left ast, pos position, bound bool) ast {
 	case t.word("true"), t.word("false"), t.word("unknown"):
 		p.advance()
 		return &astTruthTest{pos, left, not, t.text}
-	case t.kind == tokIdent && (t.text == "document" || t.text == "json" || t.text == "normalized"):
-		p.refuse(int(pos), "IS "+t.text+" is not supported in this context")
+	case t.kind == tokIdent && refusedTests[t.text] != "":
+		p.refuse(int(pos), refusedTests[t.text])
 	default:
 		p.unexpected()
 	}
 	return nil
+}
+
+// refusedTests are what else can stand behind IS.
+var refusedTests = map[string]string{
+	"document":   "XmlExpr is not supported in this context",
+	"json":       "JsonIsPredicate is not supported in this context",
+	"normalized": "unknown or unsupported function is_normalized/1",
+}
+
+// jsonForms are the constructors of JSON that the grammar has from Postgres 16 on.
+var jsonForms = map[string]string{
+	"json_object": "JsonObjectConstructor", "json_array": "JsonArrayConstructor", "json_scalar": "JsonScalarExpr",
+	"json_serialize": "JsonSerializeExpr", "json_exists": "JsonFuncExpr", "json_query": "JsonFuncExpr", "json_value": "JsonFuncExpr",
+	"json_objectagg": "JsonObjectAgg", "json_arrayagg": "JsonArrayAgg",
 }
 
 // pattern reads what follows [NOT] BETWEEN, IN, LIKE, ILIKE, SIMILAR.
@@ -262,6 +276,9 @@ func (p *parser) name() ast {
 		to := p.typeName()
 		text := p.advance()
 		return &astCast{pos, &astString{position(text.pos), text.text}, to}
+	}
+	if node := jsonForms[first.text]; node != "" && p.peekAt(1).is("(") {
+		p.refuse(first.pos, node+" is not supported in this context")
 	}
 	parts := p.parts()
 	t := p.peek()
