@@ -10,6 +10,9 @@ import (
 	"syscall"
 )
 
+// ErrInUse: a process works in the data directory.
+var ErrInUse = errors.New("another process works in it")
+
 // lockDir makes sure that one process only works in a data directory. The lock
 // goes with the process, however it ends.
 func lockDir(dir string) (*os.File, error) {
@@ -17,11 +20,27 @@ func lockDir(dir string) (*os.File, error) {
 	if err != nil {
 		return nil, fmt.Errorf("lock the data directory: %w", err)
 	}
-	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
+	return flock(f, syscall.LOCK_EX)
+}
+
+// LockForReading keeps services out of a data directory until the file is closed;
+// others may read it too. It makes nothing. The error is ErrInUse while a service
+// works there, fs.ErrNotExist if none ever has.
+func LockForReading(dir string) (*os.File, error) {
+	f, err := os.Open(filepath.Join(dir, "LOCK"))
+	if err != nil {
+		return nil, fmt.Errorf("lock the data directory: %w", err)
+	}
+	return flock(f, syscall.LOCK_SH)
+}
+
+// flock locks a file, or closes it.
+func flock(f *os.File, how int) (*os.File, error) {
+	if err := syscall.Flock(int(f.Fd()), how|syscall.LOCK_NB); err != nil {
 		if errors.Is(err, syscall.EWOULDBLOCK) {
-			err = errors.New("another process works in it")
+			err = ErrInUse
 		}
-		return nil, errors.Join(fmt.Errorf("lock the data directory %s: %w", dir, err), f.Close())
+		return nil, errors.Join(fmt.Errorf("lock the data directory %s: %w", filepath.Dir(f.Name()), err), f.Close())
 	}
 	return f, nil
 }

@@ -9,9 +9,9 @@ import (
 	"github.com/spillway-sync/spillway/internal/shape"
 )
 
-// member is what the catalogue says of a table, or of a partition or an
+// Member is what the catalogue says of a table, or of a partition or an
 // inheritance child of it, with regard to a publication.
-type member struct {
+type Member struct {
 	Root                        uint32 // the table that was asked for
 	OID                         uint32
 	Schema, Name                string
@@ -22,15 +22,30 @@ type member struct {
 	Filtered                    bool // a row filter or a column list
 }
 
-func (m *member) sql() statement { return relation(m.Schema, m.Name) }
-func (m *member) text() string   { return m.Schema + "." + m.Name }
+func (m *Member) sql() statement { return relation(m.Schema, m.Name) }
 
-// holdsRows: the member has rows of its own, which the stream names by it.
-func (m *member) holdsRows() bool { return m.Kind == "r" }
+// Text is the name for people.
+func (m *Member) Text() string { return m.Schema + "." + m.Name }
+
+// HoldsRows: the member has rows of its own, which the stream names by it.
+func (m *Member) HoldsRows() bool { return m.Kind == "r" }
+
+// Members lists tables and all their descendants, with regard to a publication, 0
+// if there is none.
+func (db *DB) Members(ctx context.Context, oids []uint32, publication uint32) (all []Member, err error) {
+	err = db.look(ctx, func(tx pgx.Tx) error {
+		all, err = members(ctx, tx, oids, publication)
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("look at tables and the publication: %w", err)
+	}
+	return all, nil
+}
 
 // members lists tables and all their descendants in the order of their names, in
 // which they are also locked: two who do so cannot wait for each other.
-func members(ctx context.Context, tx pgx.Tx, oids []uint32, publication uint32) ([]member, error) {
+func members(ctx context.Context, tx pgx.Tx, oids []uint32, publication uint32) ([]Member, error) {
 	var bySchema statement = "false"
 	if major(tx.Conn().PgConn()) >= 15 {
 		bySchema = `exists (select from pg_publication_namespace s where s.pnpubid = p.oid and s.pnnspid in (
@@ -64,13 +79,13 @@ func members(ctx context.Context, tx pgx.Tx, oids []uint32, publication uint32) 
 	if err != nil {
 		return nil, err
 	}
-	return pgx.CollectRows(rows, pgx.RowToStructByPos[member])
+	return pgx.CollectRows(rows, pgx.RowToStructByPos[Member])
 }
 
 // plan is what is left to do for a table, from reading the catalogue alone.
 type plan struct {
-	add      []member // to the publication
-	identity []member // to REPLICA IDENTITY FULL
+	add      []Member // to the publication
+	identity []Member // to REPLICA IDENTITY FULL
 }
 
 func (p *plan) done() bool { return len(p.add)+len(p.identity) == 0 }
@@ -82,10 +97,10 @@ func (db *DB) plan(ctx context.Context, publication string, t *shape.Table) (p p
 		if err != nil {
 			return err
 		}
-		if err := pub.check(publication); err != nil {
+		if err := pub.Check(publication); err != nil {
 			return err
 		}
-		all, err := members(ctx, tx, []uint32{t.OID}, pub.oid)
+		all, err := members(ctx, tx, []uint32{t.OID}, pub.OID)
 		if err != nil {
 			return err
 		}
@@ -99,7 +114,7 @@ func (db *DB) plan(ctx context.Context, publication string, t *shape.Table) (p p
 }
 
 // refuse says what cannot be mended by us.
-func refuse(t *shape.Table, publication string, all []member) error {
+func refuse(t *shape.Table, publication string, all []Member) error {
 	renamed := true
 	for i := range all {
 		m := &all[i]
@@ -108,11 +123,11 @@ func refuse(t *shape.Table, publication string, all []member) error {
 		}
 		if m.Kind == "f" || m.Persistence != "p" {
 			return &Error{Kind: ErrPublication, Text: fmt.Sprintf(
-				`Database table "%s" cannot be replicated: "%s" is a foreign or unlogged table`, textOf(t), m.text())}
+				`Database table "%s" cannot be replicated: "%s" is a foreign or unlogged table`, textOf(t), m.Text())}
 		}
 		if m.Filtered {
 			return &Error{Kind: ErrPublication,
-				Text:   fmt.Sprintf(`Publication "%s" has a row filter or a column list for table "%s"`, publication, m.text()),
+				Text:   fmt.Sprintf(`Publication "%s" has a row filter or a column list for table "%s"`, publication, m.Text()),
 				Remedy: "add the table to the publication without WHERE and without a list of columns"}
 		}
 	}
@@ -122,14 +137,14 @@ func refuse(t *shape.Table, publication string, all []member) error {
 	return nil
 }
 
-func planFor(t *shape.Table, all []member) (p plan) {
+func planFor(t *shape.Table, all []Member) (p plan) {
 	for _, m := range all {
 		// A partition comes with its root. An inheritance child that was made
 		// after its parent was added does not.
 		if !m.Published && (m.OID == t.OID || !m.Partition) {
 			p.add = append(p.add, m)
 		}
-		if m.holdsRows() && m.Identity != "f" {
+		if m.HoldsRows() && m.Identity != "f" {
 			p.identity = append(p.identity, m)
 		}
 	}
@@ -137,7 +152,7 @@ func planFor(t *shape.Table, all []member) (p plan) {
 }
 
 // allowed says which part of the plan we may not carry out.
-func (db *DB) allowed(p plan, pub *publicationFacts, publication string, t *shape.Table) error {
+func (db *DB) allowed(p plan, pub *Publication, publication string, t *shape.Table) error {
 	missing := fmt.Sprintf(`Database table "%s" is missing from the publication "%s" and `, textOf(t), publication)
 	for _, m := range p.add {
 		remedy := ("run ALTER PUBLICATION " + quote(publication) + " ADD TABLE " + m.sql()).whole()
@@ -145,14 +160,14 @@ func (db *DB) allowed(p plan, pub *publicationFacts, publication string, t *shap
 			return &Error{Kind: ErrPublication, Remedy: remedy,
 				Text: missing + "the SPILLWAY_MANUAL_PUBLISHING setting prevents Spillway from adding it"}
 		}
-		if !pub.owned || !m.Owned {
+		if !pub.Owned || !m.Owned {
 			return &Error{Kind: ErrDenied, Text: missing + "Spillway lacks privileges to add it", Remedy: remedy}
 		}
 	}
 	for _, m := range p.identity {
 		if db.cfg.Manual || !m.Owned {
 			return &Error{Kind: ErrPublication,
-				Text:   fmt.Sprintf(`Database table "%s" does not have its replica identity set to FULL`, m.text()),
+				Text:   fmt.Sprintf(`Database table "%s" does not have its replica identity set to FULL`, m.Text()),
 				Remedy: ("run ALTER TABLE " + m.sql() + " REPLICA IDENTITY FULL").whole()}
 		}
 	}

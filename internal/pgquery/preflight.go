@@ -19,19 +19,21 @@ type Fault struct {
 	Problem, Remedy string
 }
 
-type serverFacts struct {
-	Version                   int32 // server_version_num
-	WALLevel, Encoding, Role  string
-	MayReplicate              bool
-	Standby                   bool
-	Slots, MaxSlots           int32
-	OwnSlot                   bool
-	Senders, MaxSenders       int32
-	KeepSize                  int32 // max_slot_wal_keep_size in MB; -1: no limit
-	IdleTimeout, SenderExpiry int32 // ms
+// Server is what a server says of itself and of our role.
+type Server struct {
+	Version                  int32 // server_version_num
+	WALLevel, Encoding, Role string
+	MayReplicate             bool
+	Standby                  bool
+	Slots, MaxSlots          int32 // in use, and at the most
+	OwnSlot                  bool  // that of Config is among them
+	Senders, MaxSenders      int32
+	KeepSize                 int32 // max_slot_wal_keep_size in MB; -1: no limit
+	SenderExpiry             int32 // wal_sender_timeout in ms; 0: none
 }
 
-func (db *DB) facts(ctx context.Context) (f serverFacts, err error) {
+// Server asks for the settings that replication depends on.
+func (db *DB) Server(ctx context.Context) (f Server, err error) {
 	err = db.look(ctx, func(tx pgx.Tx) error {
 		return tx.QueryRow(ctx, `
 			select current_setting('server_version_num')::int4,
@@ -49,22 +51,29 @@ func (db *DB) facts(ctx context.Context) (f serverFacts, err error) {
 				(select count(*)::int4 from pg_stat_activity where backend_type = 'walsender'),
 				current_setting('max_wal_senders')::int4,
 				(select setting::int4 from pg_settings where name = 'max_slot_wal_keep_size'),
-				(select setting::int4 from pg_settings where name = 'idle_in_transaction_session_timeout'),
 				(select setting::int4 from pg_settings where name = 'wal_sender_timeout')
 			from pg_roles r where r.rolname = current_user`, db.cfg.Slot).
 			Scan(&f.Version, &f.WALLevel, &f.Encoding, &f.Role, &f.MayReplicate, &f.Standby,
-				&f.Slots, &f.MaxSlots, &f.OwnSlot, &f.Senders, &f.MaxSenders, &f.KeepSize, &f.IdleTimeout, &f.SenderExpiry)
+				&f.Slots, &f.MaxSlots, &f.OwnSlot, &f.Senders, &f.MaxSenders, &f.KeepSize, &f.SenderExpiry)
 	})
-	return f, err
+	if err != nil {
+		return Server{}, fmt.Errorf("look at the server's settings: %w", err)
+	}
+	return f, nil
 }
 
 // Preflight lists what makes replication impossible. Nothing in the list passes
 // by itself.
 func (db *DB) Preflight(ctx context.Context) ([]Fault, error) {
-	f, err := db.facts(ctx)
+	f, err := db.Server(ctx)
 	if err != nil {
-		return nil, fmt.Errorf("look at the server's settings: %w", err)
+		return nil, err
 	}
+	return f.Faults(db.cfg.Slot), nil
+}
+
+// Faults lists what makes replication from a slot impossible.
+func (f *Server) Faults(slot string) []Fault {
 	var faults []Fault
 	add := func(bad bool, code, problem, remedy string) {
 		if bad {
@@ -87,10 +96,10 @@ func (db *DB) Preflight(ctx context.Context) ([]Fault, error) {
 		"Set max_replication_slots to 10, say, and restart Postgres.")
 	add(f.MaxSenders == 0, "max_wal_senders", "max_wal_senders is 0.",
 		"Set max_wal_senders to 10, say, and restart Postgres.")
-	add(db.cfg.Slot != "" && !f.OwnSlot && f.MaxSlots > 0 && f.Slots >= f.MaxSlots, "max_replication_slots",
-		fmt.Sprintf("All %d replication slots are in use and none of them is %q.", f.MaxSlots, db.cfg.Slot),
+	add(slot != "" && !f.OwnSlot && f.MaxSlots > 0 && f.Slots >= f.MaxSlots, "max_replication_slots",
+		fmt.Sprintf("All %d replication slots are in use and none of them is %q.", f.MaxSlots, slot),
 		"Drop a slot that nobody needs (see pg_replication_slots; it holds WAL back as well), or raise max_replication_slots and restart Postgres.")
-	return faults, nil
+	return faults
 }
 
 // fixedMinor is the first minor version of each major one in which a table that
@@ -100,10 +109,15 @@ var fixedMinor = map[int32]int32{14: 18, 15: 13, 16: 9, 17: 5}
 
 // Advice lists what works but should be known or changed.
 func (db *DB) Advice(ctx context.Context) ([]Fault, error) {
-	f, err := db.facts(ctx)
+	f, err := db.Server(ctx)
 	if err != nil {
-		return nil, fmt.Errorf("look at the server's settings: %w", err)
+		return nil, err
 	}
+	return f.Advice(), nil
+}
+
+// Advice lists what works but should be known or changed.
+func (f *Server) Advice() []Fault {
 	var list []Fault
 	add := func(bad bool, code, problem, remedy string) {
 		if bad {
@@ -123,5 +137,5 @@ func (db *DB) Advice(ctx context.Context) ([]Fault, error) {
 	add(known && f.Version%10000 < minor, "minor_version",
 		fmt.Sprintf("Postgres %d.%d can lose changes of a table that was added to a publication while somebody wrote to it.", f.Version/10000, f.Version%10000),
 		fmt.Sprintf("Upgrade to %d.%d or newer.", f.Version/10000, minor))
-	return list, nil
+	return list
 }

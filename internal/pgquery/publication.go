@@ -9,22 +9,35 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// publicationFacts is what pg_publication says of a publication.
-type publicationFacts struct {
-	oid                              uint32
-	owned                            bool // our role may change it
+// Publication is what pg_publication says of a publication.
+type Publication struct {
+	OID   uint32
+	Owned bool // our role may change it
+
 	allTables, viaRoot               bool
 	insert, update, delete, truncate bool
 }
 
+// Publication looks at a publication; nil if there is none.
+func (db *DB) Publication(ctx context.Context, name string) (p *Publication, err error) {
+	err = db.look(ctx, func(tx pgx.Tx) error {
+		p, err = db.publicationFacts(ctx, tx, name)
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("look at publication %q: %w", name, err)
+	}
+	return p, nil
+}
+
 // publicationFacts returns nil if there is no such publication.
-func (db *DB) publicationFacts(ctx context.Context, tx pgx.Tx, name string) (*publicationFacts, error) {
-	var p publicationFacts
+func (db *DB) publicationFacts(ctx context.Context, tx pgx.Tx, name string) (*Publication, error) {
+	var p Publication
 	err := tx.QueryRow(ctx, `
 		select oid, pg_has_role(pubowner, 'USAGE'), puballtables, pubviaroot,
 			pubinsert, pubupdate, pubdelete, pubtruncate
 		from pg_publication where pubname = $1`, name).
-		Scan(&p.oid, &p.owned, &p.allTables, &p.viaRoot, &p.insert, &p.update, &p.delete, &p.truncate)
+		Scan(&p.OID, &p.Owned, &p.allTables, &p.viaRoot, &p.insert, &p.update, &p.delete, &p.truncate)
 	if errors.Is(err, pgx.ErrNoRows) {
 		return nil, nil
 	}
@@ -34,8 +47,8 @@ func (db *DB) publicationFacts(ctx context.Context, tx pgx.Tx, name string) (*pu
 	return &p, nil
 }
 
-// check says what is wrong with the publication, or nil.
-func (p *publicationFacts) check(name string) error {
+// Check says what is wrong with the publication, or nil.
+func (p *Publication) Check(name string) error {
 	if p == nil {
 		return &Error{Kind: ErrPublication, Text: fmt.Sprintf(`Publication "%s" not found in the database`, name),
 			Remedy: ("create it: CREATE PUBLICATION " + quote(name)).whole()}
@@ -74,7 +87,7 @@ func (db *DB) ensurePublication(ctx context.Context, name string) (created bool,
 			return err
 		}
 		if p != nil || db.cfg.Manual {
-			return p.check(name)
+			return p.Check(name)
 		}
 		sql := "CREATE PUBLICATION " + quote(name)
 		if major(tx.Conn().PgConn()) >= 18 {

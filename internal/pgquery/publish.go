@@ -75,7 +75,7 @@ func (p *plan) sql(publication string, lock time.Duration) statement {
 		} else {
 			script += ", "
 		}
-		if m.holdsRows() {
+		if m.HoldsRows() {
 			script += "ONLY "
 		}
 		script += m.sql()

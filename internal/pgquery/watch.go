@@ -37,12 +37,12 @@ func (db *DB) Watch(ctx context.Context, oids []uint32) (map[uint32]Fingerprint,
 		}
 		for oid, f := range out {
 			// One that leaves operations out, or names roots, has let changes go by.
-			f.Full, f.Published = true, pub.check(db.cfg.Publication) == nil
+			f.Full, f.Published = true, pub.Check(db.cfg.Publication) == nil
 			out[oid] = f
 		}
 		var publication uint32 // 0: there is none
 		if pub != nil {
-			publication = pub.oid
+			publication = pub.OID
 		}
 		all, err := members(ctx, tx, oids, publication)
 		if err != nil {
@@ -51,7 +51,7 @@ func (db *DB) Watch(ctx context.Context, oids []uint32) (map[uint32]Fingerprint,
 		for i := range all {
 			m := &all[i]
 			f := out[m.Root]
-			f.Full = f.Full && (!m.holdsRows() || m.Identity == "f")
+			f.Full = f.Full && (!m.HoldsRows() || m.Identity == "f")
 			f.Published = f.Published && m.Published && !m.Filtered
 			out[m.Root] = f
 		}

@@ -18,7 +18,7 @@ type verdict struct {
 const (
 	adviceWALLevel  = "Set wal_level = logical (on managed services often a parameter named rds.logical_replication, cloudsql.logical_decoding or the like) and restart Postgres."
 	advicePrivilege = "Give the role the right to replicate: ALTER ROLE <role> WITH REPLICATION (on RDS: GRANT rds_replication TO <role>)."
-	advicePooler    = "DATABASE_URL seems to lead to a connection pooler, which does not pass replication on: use the address of Postgres itself, and the pooler for DATABASE_POOLED_URL only."
+	advicePooler    = "DATABASE_URL seems to lead to a connection pooler, which does not pass replication on: use the address of Postgres itself, and the pooler for SPILLWAY_POOLED_DATABASE_URL only."
 	adviceHBA       = "Let this host connect in pg_hba.conf (for the database itself; logical replication does not use the entry \"replication\"), or require TLS with sslmode=require if that is what it asks for."
 	adviceTLS       = "The server does not speak TLS: switch TLS on there, or allow plain text with sslmode=prefer or sslmode=disable."
 	adviceCert      = "The server's certificate was not accepted: give its authority with sslrootcert, or use the host name that the certificate is for."
