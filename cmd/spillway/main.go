@@ -31,6 +31,7 @@ const (
 type cli struct {
 	Serve   serveCmd   `cmd:"" help:"Serve the tables of a Postgres database."`
 	Dev     devCmd     `cmd:"" help:"Try it: starts a private Postgres with demo data if DATABASE_URL is not set, and serves it."`
+	Doctor  doctorCmd  `cmd:"" help:"Look whether serve would run well with the same settings; changes nothing."`
 	Tail    tailCmd    `cmd:"" help:"Print the rows of a shape, and then what happens to them."`
 	Status  statusCmd  `cmd:"" help:"Print how a running service is; exit code 1 if it is not active."`
 	Why     whyCmd     `cmd:"" help:"Print what happened to a shape, from its creation to its end."`
@@ -42,6 +43,7 @@ const about = `Spillway syncs subsets of Postgres tables ("shapes") to apps over
 It speaks the Electric protocol: every Electric client works unchanged.
 
   spillway dev                                      try it, with a Postgres of its own
+  DATABASE_URL=… spillway doctor                    is everything ready for it?
   DATABASE_URL=… SPILLWAY_SECRET=… spillway serve   serve your database
   spillway tail issues                              look at a table, live
 

@@ -70,6 +70,20 @@ func (f *faults) add(format string, args ...any) { *f = append(*f, fmt.Errorf(fo
 // which it has told what was set. The error names every fault, one a line, and
 // no secret.
 func (s *settings) config(k *kong.Context) (engine.Config, *slog.Logger, error) {
+	c, log, f := s.read(k)
+	if len(f) > 0 {
+		return c, nil, configError{fmt.Errorf("the configuration has faults:\n  %s",
+			strings.ReplaceAll(errors.Join(f...).Error(), "\n", "\n  "))}
+	}
+	log.Info("configuration", inUse(k)...)
+	for _, warning := range strangers(k, os.Environ()) {
+		log.Warn(warning)
+	}
+	return c, log, nil
+}
+
+// read makes a configuration and a logger, and lists what is wrong with it.
+func (s *settings) read(k *kong.Context) (engine.Config, *slog.Logger, faults) {
 	fill(k)
 	c := engine.DefaultConfig()
 	f := faults(conflicts(k))
@@ -119,15 +133,7 @@ func (s *settings) config(k *kong.Context) (engine.Config, *slog.Logger, error) 
 	}
 	checkParses(&f, "DATABASE_URL", c.DatabaseURL)
 	checkParses(&f, "SPILLWAY_POOLED_DATABASE_URL", c.PooledDatabaseURL)
-	if len(f) > 0 {
-		return c, nil, configError{fmt.Errorf("the configuration has faults:\n  %s",
-			strings.ReplaceAll(errors.Join(f...).Error(), "\n", "\n  "))}
-	}
-	log.Info("configuration", inUse(k)...)
-	for _, warning := range strangers(k, os.Environ()) {
-		log.Warn(warning)
-	}
-	return c, log, nil
+	return c, log, f
 }
 
 // checkParses finds what only the driver knows to be wrong with a URL that

@@ -58,6 +58,9 @@ var rooms = map[string]room{
 	// it checks: the same fault on both sides would hide itself.
 	"verify": {libs: []string{"github.com/jackc/pgx/v5"}},
 
+	// A preflight: it asks what the service asks, and some more.
+	"doctor": {ours: []string{"engine", "pgquery", "pgrepl"}, libs: []string{"github.com/jackc/pgx/v5", "golang.org/x/sys/unix"}},
+
 	// A private Postgres, for spillway dev and for tests.
 	"pgdev":    {},
 	"pgtest":   {ours: []string{"pgdev"}, libs: []string{"github.com/jackc/pgx/v5"}},
