@@ -56,7 +56,7 @@ property: postgres ## Run the property test for RUNS seeds (default 100), or wit
 	$(GO) test -count=1 -parallel 4 -timeout 60m -run TestProperty ./test/e2e -args -property-runs=$(or $(RUNS),100) -property-seed=$(or $(SEED),0)
 
 .PHONY: fuzz
-fuzz: postgres ## Fuzz each target, and random seeds of the property test, for FUZZTIME (default 30s) each
+fuzz: postgres ## Fuzz each target, random seeds of the property test and of comparisons with Postgres, for FUZZTIME (30s) each
 	@GO="$(GO)" sh scripts/fuzz.sh $(or $(FUZZTIME),30s)
 
 .PHONY: test-long

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
@@ -20,8 +21,18 @@ import (
 
 var (
 	seed   = flag.Uint64("expr.seed", 1, "seed of the differential test")
-	rounds = flag.Int("expr.clauses", 900, "clauses of the differential test")
+	rounds = flag.Int("expr.clauses", 900, "clauses of each differential test at the least")
+	wanted = flag.Int("expr.pairs", 0, "pairs of expression and row that each of them compares at the least")
+	lasts  = flag.Duration("expr.time", 0, "how long each of them lasts at the least")
 )
+
+// enough says when a differential test may end.
+func enough() func(clauses, pairs int) bool {
+	start := time.Now()
+	return func(clauses, pairs int) bool {
+		return clauses >= *rounds && pairs >= *wanted && time.Since(start) >= *lasts
+	}
+}
 
 func TestMain(m *testing.M) { pgtest.Main(m) }
 
@@ -207,7 +218,7 @@ func TestDifferential(t *testing.T) {
 	o := newOracle(t)
 	o.fill(g, 60)
 	var sum tally
-	for range *rounds {
+	for done := enough(); !done(sum.accepted+sum.refused, sum.pairs); {
 		text := g.clause(3)
 		yes, err := expr.Compile(text, nil, o.cols)
 		var refusal *expr.Error

@@ -3,6 +3,7 @@ package expr
 import (
 	"bytes"
 	"math"
+	"slices"
 	"strconv"
 )
 
@@ -30,13 +31,8 @@ func (d *document) countKeys(list []value, there bool) int {
 	return n
 }
 
-// follow goes down a path; nil: there is nothing, or a NULL is in the path.
+// follow goes down a path; nil: there is nothing.
 func follow(d *document, path []value, k kind) *document {
-	for _, step := range path {
-		if step.null {
-			return nil
-		}
-	}
 	if k == kindJSON {
 		w := newWalk(path)
 		w.visit(d, 0)
@@ -153,10 +149,14 @@ func (c *checker) path(at ast, name string, l, r node) (node, error) {
 	return c.computed(at, &applied{t: typ{kind: result}, args: []node{l, r},
 		sql: func(p printer, args []node) { p.infix(args[0], name, args[1]) },
 		apply: func(v []value) (value, error) {
+			list := v[1].array.elems
+			if result != kindBool && slices.ContainsFunc(list, func(step value) bool { return step.null }) {
+				return value{null: true}, nil // whatever the json is
+			}
 			d, err := loadJSON(v[0].b)
 			if err != nil {
 				return value{}, err
 			}
-			return op.apply(&d, v[1].array.elems, k), nil
+			return op.apply(&d, list, k), nil
 		}})
 }
