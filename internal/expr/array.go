@@ -73,20 +73,6 @@ func sameShape(a, b []dimension) bool {
 	return true
 }
 
-// equalArrays is array_eq: same shape, and NULL equals NULL.
-func equalArrays(a, b *array, compare func(a, b value) int) bool {
-	if !sameShape(a.dims, b.dims) {
-		return false
-	}
-	for i, x := range a.elems {
-		y := b.elems[i]
-		if x.null != y.null || !x.null && compare(x, y) != 0 {
-			return false
-		}
-	}
-	return true
-}
-
 // compareArrays is array_cmp: the first elements that differ decide, NULL being
 // the greatest, then the numbers of elements and of dimensions, then the
 // dimensions, sizes before bounds.

@@ -67,7 +67,8 @@ func (c *checker) elementType(a *astArray, elems []node, nested bool, want *typ)
 	case len(elems) == 0:
 		return typ{}, c.fail(a, "cannot determine type of empty array")
 	}
-	element, ok := typ{}, true
+	var element typ
+	var ok bool
 	if nested {
 		element, ok = commonElement(elems, nil)
 	} else {

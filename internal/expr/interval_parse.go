@@ -1,6 +1,7 @@
 package expr
 
 import (
+	"errors"
 	"math"
 	"strconv"
 	"strings"
@@ -79,8 +80,8 @@ func parseIntervalAs(text []byte, fields fieldSet) (value, error) {
 		switch err := d.decode(tokens); {
 		case err == nil:
 			return d.sum.value()
-		case err == errRange:
-			return value{}, errRange
+		case errors.Is(err, errRange):
+			return value{}, err
 		}
 	}
 	return parseDesignators(text)

@@ -304,7 +304,7 @@ func (l *lexer) operator(start int) token {
 }
 
 func (l *lexer) punct(start int) token {
-	n := 1
+	var n int
 	if two := l.src[start:min(start+2, len(l.src))]; two == "::" || two == ":=" || two == ".." {
 		n = 2
 	} else {
