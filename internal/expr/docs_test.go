@@ -14,6 +14,8 @@ import (
 var forms = []struct{ form, clause string }{
 	{"`AND`, `OR`, `NOT`", "ok AND NOT ok2 OR n = 1"},
 	{"`CAST(x AS t)`, `x::t`, `t 'literal'`", "CAST(n AS text) = '5' AND d > date '2024-01-01'"},
+	{"`timestamp(p)`, `time(p)`, with a time zone or without", "ts::timestamp(0) = '2024-01-01'"},
+	{"`interval '…' fields`, `x::interval fields`, `interval(p)`", "ts + interval '1:30' hour to minute > '2024-01-01'"},
 	{"`varchar(n)`, `char(n)`, `numeric(p, s)`, `float(n)`", "title::varchar(3) = 'abc'"},
 	{"`x IS [NOT] NULL`, of any type", "pair IS NOT NULL"},
 	{"`x IS [NOT] TRUE`, `FALSE`, `UNKNOWN`", "ok IS NOT TRUE"},
@@ -45,6 +47,9 @@ var refusals = []struct{ what, clause, why string }{
 	{"the order of jsonb, `GREATEST` of it", "j < '{}'", "it follows the database's collation"},
 	{"`jsonb - x`, `#-`, `@?`, `@@`, `j['a']`, functions of JSON", "j @? '$.a'", "not there; `->`, `#>` and `@>` are"},
 	{"zones with a history: `AT TIME ZONE 'Europe/Berlin'`", "ts AT TIME ZONE 'Europe/Berlin' > '2024-01-01'", "the server's time zone data may be of another version than ours"},
+	{"`interval 'infinity'`", "ts - ts < interval 'infinity'", "Postgres 17 has it, older ones have not"},
+	{"weeks and quarters of intervals in `EXTRACT`", "EXTRACT(quarter FROM ts - ts) = 1", "versions of Postgres differ"},
+	{"literals of dates that are not ISO, that move with the clock, or that name a zone", "d = 'today'", "their meaning depends on settings, the clock or the server's time zone data"},
 	{"what is not immutable", "now() > ts", "a row would have to come and go without a change"},
 	{"the same, as words", "CURRENT_DATE = d", "the same"},
 	{"any other function", "length(title) = 3", "each would have to be exactly as Postgres's"},
