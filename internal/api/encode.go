@@ -134,6 +134,12 @@ func (b *buffer) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
+// WriteString is for http.Header, which would copy every text first.
+func (b *buffer) WriteString(s string) (int, error) {
+	*b = append(*b, s...)
+	return len(s), nil
+}
+
 // encode decides about the body of the response that is about to begin. size is
 // what it has in identity, -1 if that is not known. A body that is sent in pieces
 // is not sent in zstd: its encoder cannot be given back between two of them.

@@ -14,7 +14,7 @@ import (
 )
 
 // handleOf makes the shape of boats and returns its handle.
-func handleOf(t *testing.T, handler *Handler) string {
+func handleOf(t testing.TB, handler *Handler) string {
 	t.Helper()
 	w := httptest.NewRecorder()
 	handler.ServeHTTP(w, newRequest("GET", "/v1/shape?table=boats&offset=-1"))

@@ -30,7 +30,7 @@ type dock struct {
 	live    string      // what a live request asks for
 }
 
-func newDock(t *testing.T, cfg Config, withTLS bool, prepare ...func(*Server)) *dock {
+func newDock(t testing.TB, cfg Config, withTLS bool, prepare ...func(*Server)) *dock {
 	t.Helper()
 	d := &dock{harbour: newHarbour(t)}
 	d.handler = serve(cfg, d.harbour)
@@ -76,7 +76,7 @@ type socket struct {
 	in *bufio.Reader
 }
 
-func (d *dock) dial(t *testing.T) *socket {
+func (d *dock) dial(t testing.TB) *socket {
 	t.Helper()
 	c, err := net.Dial("tcp", d.addr)
 	if err != nil {
@@ -89,7 +89,7 @@ func (d *dock) dial(t *testing.T) *socket {
 	return &socket{c, bufio.NewReader(c)}
 }
 
-func (s *socket) send(t *testing.T, text string) {
+func (s *socket) send(t testing.TB, text string) {
 	t.Helper()
 	if _, err := io.WriteString(s, text); err != nil {
 		t.Fatal(err)
@@ -130,7 +130,7 @@ func (s *socket) read(method string) (*answer, error) {
 	return a, nil
 }
 
-func (s *socket) mustRead(t *testing.T) *answer {
+func (s *socket) mustRead(t testing.TB) *answer {
 	t.Helper()
 	a, err := s.read("GET")
 	if err != nil {
@@ -140,7 +140,7 @@ func (s *socket) mustRead(t *testing.T) *answer {
 }
 
 // awaitParked returns once n requests wait.
-func (d *dock) awaitParked(t *testing.T, n int64) {
+func (d *dock) awaitParked(t testing.TB, n int64) {
 	t.Helper()
 	waitFor(t, func() bool { return d.srv.Parked() == n })
 }
@@ -152,7 +152,7 @@ func (d *dock) parkCount() int {
 	return len(d.srv.lot.conns)
 }
 
-func (d *dock) mustAppend(t *testing.T, tx wal.LSN, n int) {
+func (d *dock) mustAppend(t testing.TB, tx wal.LSN, n int) {
 	t.Helper()
 	if err := d.append(tx, n); err != nil {
 		t.Fatal(err)
@@ -488,4 +488,35 @@ func TestParkedConnectionsCount(t *testing.T) {
 		}
 	}
 	waitFor(t, func() bool { return crowded.Open() == 0 })
+}
+
+// BenchmarkRound is a change for a hundred clients that wait and ask again, with their
+// connections taken from net/http and without.
+func BenchmarkRound(b *testing.B) {
+	for _, parks := range []bool{true, false} {
+		b.Run(fmt.Sprintf("parked %v", parks), func(b *testing.B) {
+			d := newDock(b, insecure(), false, func(s *Server) {
+				if !parks {
+					s.BaseContext = nil
+				}
+			})
+			conns := make([]*socket, 100)
+			for i := range conns {
+				conns[i] = d.dial(b)
+			}
+			offset, tx := "0_inf", wal.LSN(100)
+			b.ReportAllocs()
+			for b.Loop() {
+				for _, c := range conns {
+					c.send(b, get(d.live+offset))
+				}
+				waitFor(b, func() bool { return d.handler.existing.n.Load() == int64(len(conns)) })
+				d.mustAppend(b, tx, 1)
+				for _, c := range conns {
+					offset = c.mustRead(b).header.Get(hOffset)
+				}
+				tx += 2
+			}
+		})
+	}
 }

@@ -10,6 +10,9 @@ import (
 // replyBytes is how much of a response is gathered before it is written, in bytes.
 const replyBytes = 16 << 10
 
+// headBytes is room for status line, headers and a small body, in bytes.
+const headBytes = 2 << 10
+
 // reply is the response of a parked connection: what net/http does when it writes
 // one (RFC 9112), as far as our responses need it. There are no trailers, and the
 // caller says what the type is and keeps to the length that he announces.
@@ -45,7 +48,7 @@ func (w *reply) WriteHeader(status int) {
 	if _, sized := w.header["Content-Length"]; !sized && !w.bare {
 		w.chunked = !w.old
 	}
-	w.pending = append(w.pending, "HTTP/1."...)
+	w.pending = append(make([]byte, 0, headBytes), "HTTP/1."...)
 	if w.old {
 		w.pending = append(w.pending, "0 "...)
 	} else {
