@@ -11,10 +11,11 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 )
 
-// copyBytes is the size of the buffers between files and memory.
-const copyBytes = 256 << 10
+// readBytes is the size of the buffer that a reader has while it takes a chunk from
+// its file, and so what each client costs that does not read on.
+const readBytes = 64 << 10
 
-var copyBuffers = sync.Pool{New: func() any { return new([copyBytes]byte) }}
+var readBuffers = sync.Pool{New: func() any { return new([readBytes]byte) }}
 
 // Chunk is one chunk of a snapshot, perhaps one that is not written yet. It is
 // a value and costs nothing to make.
@@ -215,16 +216,16 @@ func (c Chunk) open() (vfs.File, error) {
 }
 
 // copyFile copies the file's bytes from off up to end. sendfile is not used: it
-// would need the bare *os.File, which vfs hides, and a copy through a 256 KiB
-// buffer reaches several GB/s.
+// would need the bare *os.File, which vfs hides, and a copy through a buffer
+// reaches several GB/s.
 func copyFile(ctx context.Context, w io.Writer, f vfs.File, off, end int64) (n int64, err error) {
-	buf := copyBuffers.Get().(*[copyBytes]byte)
-	defer copyBuffers.Put(buf)
+	buf := readBuffers.Get().(*[readBytes]byte)
+	defer readBuffers.Put(buf)
 	for off+n < end {
 		if err := ctx.Err(); err != nil {
 			return n, err
 		}
-		part := buf[:min(copyBytes, end-off-n)]
+		part := buf[:min(readBytes, end-off-n)]
 		m, err := f.ReadAt(part, off+n)
 		if m < len(part) {
 			if err == nil || err == io.EOF {

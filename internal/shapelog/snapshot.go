@@ -22,6 +22,8 @@ var ErrNoChunk = errors.New("no such snapshot chunk")
 // its file.
 const writeBytes = 256 << 10
 
+var writeBuffers = sync.Pool{New: func() any { return new([writeBytes]byte) }}
+
 // Snapshot is a shape's first rows: chunks 0, 1, 2 … of messages joined by
 // commas, without brackets. One goroutine writes it (Append, then Finish or
 // Abort); any number read it meanwhile and afterwards (Chunk, WaitChunk).
@@ -242,8 +244,8 @@ func (s *Snapshot) write(k int, c *chunk) error {
 // writeCopy writes data through a buffer: a vfs file may change the bytes that
 // it is given, and readers hold these.
 func writeCopy(f vfs.File, data []byte) error {
-	buf := copyBuffers.Get().(*[copyBytes]byte)
-	defer copyBuffers.Put(buf)
+	buf := writeBuffers.Get().(*[writeBytes]byte)
+	defer writeBuffers.Put(buf)
 	for len(data) > 0 {
 		n := copy(buf[:], data)
 		if _, err := f.Write(buf[:n]); err != nil {
