@@ -13,13 +13,17 @@ func fuzzColumns() []Column {
 		name string
 		oid  uint32
 	}{{"b", 16}, {"i", 23}, {"l", 20}, {"n", 1700}, {"f", 700}, {"g", 701}, {"t", 25}, {"v", 1043}, {"c", 1042}, {"m", 19},
-		{"u", 2950}, {"d", 1082}, {"ts", 1114}, {"tz", 1184}, {"tm", 1083}, {"tt", 1266}, {"iv", 1186}, {"j", 3802}}
+		{"u", 2950}, {"d", 1082}, {"ts", 1114}, {"tz", 1184}, {"tm", 1083}, {"tt", 1266}, {"iv", 1186}, {"j", 3802}, {"js", 114}, {"ti", 1083}, {"iv", 1186}}
 	var cols []Column
 	for _, c := range oids {
 		cols = append(cols, Column{Name: c.name, Type: Type{OID: c.oid, Base: c.oid, Name: c.name}, Bytewise: true,
 			Deterministic: true, Case: CaseUnicode})
 	}
-	return append(cols, Column{Name: "e", Type: Type{OID: 99999, Name: "mood", Enum: []string{"sad", "ok"}}})
+	mood := Type{OID: 99999, Name: "mood", Enum: []string{"sad", "ok"}}
+	cols = append(cols,
+		Column{Name: "a", Type: Type{OID: 1009, Base: 1009, Name: "_text", Array: true}, Bytewise: true, Deterministic: true, Case: CaseUnicode},
+		Column{Name: "ea", Type: Type{OID: 99998, Base: 99998, Name: "_mood", Array: true, Elem: &mood}, Deterministic: true})
+	return append(cols, Column{Name: "e", Type: mood})
 }
 
 // FuzzCompile: no text panics; what is accepted has a canonical text that is
@@ -30,6 +34,10 @@ func FuzzCompile(f *testing.F) {
 		"u = '{a0eebc999c0b4ef8bb6d6bb9bd380a11}'", "e = 'sad' or e is null", "t = E'\\u00e4' || $q$x$q$", "f in (0.1, 0.2) is not true",
 		"(c::text)::name = m", "ts = timestamp with time zone '2020-01-01 10:00+02'", "-i < - -5", "i::bool is distinct from b", "1e5 = n",
 		"t ilike 'ä%'", "b in (i = 1, l = 2)", "cast(t as int4) = $1", "j is distinct from null", "a.b.c()", "x COLLATE \"C\"", "/* /* */ */ true --",
+		"case i when 1 then 'a' when l then t else v end = 'a'", "nullif(n, 1) = greatest(f, g, null) and least(t, m) < 'x'",
+		"concat(t, i, null, b) like lower(c) || upper('x') escape '!'", "t::varchar(3) = 'a' or n::numeric(5,2) = 1.5::float(3)", "like(t, 'a%') is unknown",
+		"j -> 'a' ->> 0 = 'x'", "j @> '{\"a\": [1.0, null]}' and js #>> '{a,-1}' is null", "j ?| array['a', t] or j = '[1]'", "(j -> 'n')::int4 = 1",
+		"'sad' = any(ea) and ea < array[e, 'ok']", "a[1:2] || t @> $1", "int4('5') = i and int4out(i) = '5'", "t || i || j = u || 'x'",
 		"iv > '1 day 2:03:04.5 ago' or iv = interval 'P1Y2M' year to month", "ts + iv < tz at time zone '-02:30'", "extract(epoch from tt) = date_part('julian', d)",
 		"date_trunc('week', ts + '1 mon')::time(3) <= tm", "t::interval day to second(2) * 1.5 = - iv",
 	} {

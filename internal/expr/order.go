@@ -3,7 +3,6 @@ package expr
 import (
 	"strconv"
 	"strings"
-	"unicode/utf8"
 )
 
 // orderPrefix is the length of "SELECT 1 ORDER BY ": faults are counted in the
@@ -28,7 +27,10 @@ func CompileOrder(text string, cols []Column) (*Order, error) {
 	if !validText(text) {
 		return nil, orderError(`invalid byte sequence for encoding "UTF8"`)
 	}
-	p := &orderParser{src: text, tokens: lex(text), byName: map[string]int{}}
+	p := &orderParser{
+		cursor: cursor{src: text, tokens: lex(text), prefix: orderPrefix, field: "order_by"},
+		byName: map[string]int{},
+	}
 	for i := range cols {
 		p.byName[cols[i].Name] = i
 	}
@@ -79,24 +81,9 @@ func truth(b bool) int {
 // orderParser reads the clause token by token. Of an expression that is not
 // allowed it reads as much as it takes to say what it is.
 type orderParser struct {
-	src    string
-	tokens []token
-	i      int
+	cursor
 	byName map[string]int
 	terms  []term
-	err    *Error
-}
-
-func (p *orderParser) peek() token { return p.tokens[p.i] }
-
-func (p *orderParser) next() token { return p.tokens[min(p.i+1, len(p.tokens)-1)] }
-
-func (p *orderParser) advance() token {
-	t := p.tokens[p.i]
-	if p.i < len(p.tokens)-1 {
-		p.i++
-	}
-	return t
 }
 
 func (p *orderParser) clause() {
@@ -112,9 +99,9 @@ func (p *orderParser) clause() {
 			continue
 		case t.kind == tokEnd:
 		case t.is(";"):
-			p.err = orderError("Unexpected `;` in order by")
+			p.fail("Unexpected `;` in order by")
 		case t.kind == tokKeyword && isClauseWord(t.text):
-			p.err = orderError("malformed query ending with SQL clauses")
+			p.fail(endsWithClauses)
 		default:
 			p.unexpected()
 		}
@@ -180,7 +167,7 @@ func (p *orderParser) operand() (column int) {
 		case depth > 0 && t.is(","):
 			p.notAllowed(t, "RowExpr")
 		default:
-			if node := continuation(t, p.next()); node != "" {
+			if node := continuation(t, p.peekAt(1)); node != "" {
 				p.notAllowed(t, node)
 			} else if depth > 0 {
 				p.unexpected()
@@ -219,7 +206,7 @@ func (p *orderParser) word(t token) (column int) {
 		p.advance()
 		return -1
 	}
-	if node := beginning(t.text, p.next()); node != "" {
+	if node := beginning(t.text, p.peekAt(1)); node != "" {
 		p.notAllowed(t, node)
 		return -1
 	}
@@ -232,20 +219,14 @@ func (p *orderParser) word(t token) (column int) {
 
 // name reads a column's name.
 func (p *orderParser) name() (column int) {
-	first := p.advance()
-	parts := []string{first.text}
-	for p.peek().is(".") {
-		p.advance()
-		switch t := p.peek(); {
-		case t.kind == tokIdent, t.kind == tokKeyword:
-			parts = append(parts, p.advance().text)
-		case t.is("*"):
-			p.notAllowed(t, "A_Star")
-			return -1
-		default:
-			p.unexpected()
-			return -1
-		}
+	first := p.peek()
+	parts, star := p.parts()
+	switch {
+	case p.err != nil:
+		return -1
+	case star.kind == tokOp:
+		p.notAllowed(star, "A_Star")
+		return -1
 	}
 	switch t := p.peek(); {
 	case t.is("("):
@@ -275,16 +256,11 @@ func beginning(word string, next token) string {
 		return "TypeCast"
 	case "array":
 		return "A_ArrayExpr"
-	case "current_date", "current_time", "current_timestamp", "localtime", "localtimestamp", "current_role",
-		"current_user", "session_user", "system_user", "user", "current_catalog", "current_schema":
-		return "SQLValueFunction"
 	}
-	if !next.is("(") {
-		return ""
+	if node := wordNode(word, next); node != "" || !next.is("(") {
+		return node
 	}
 	switch word {
-	case "exists":
-		return "SubLink"
 	case "coalesce":
 		return "CoalesceExpr"
 	case "greatest", "least":
@@ -293,12 +269,8 @@ func beginning(word string, next token) string {
 		return "A_Expr"
 	case "row":
 		return "RowExpr"
-	case "grouping":
-		return "GroupingFunc"
-	case "left", "right", "extract", "overlay", "position", "substring", "treat", "trim", "normalize":
+	case "left", "right", "extract":
 		return "FuncCall"
-	case "xmlconcat", "xmlelement", "xmlexists", "xmlforest", "xmlparse", "xmlpi", "xmlroot", "xmlserialize":
-		return "XmlExpr"
 	}
 	return ""
 }
@@ -340,21 +312,4 @@ func (p *orderParser) notAllowed(t token, node string) {
 	p.refuse(t, node+" expressions are not allowed in ORDER BY clauses")
 }
 
-func (p *orderParser) refuse(t token, reason string) {
-	n := orderPrefix + utf8.RuneCountInString(p.src[:t.pos])
-	p.err = orderError("At location " + strconv.Itoa(n) + ": " + reason)
-}
-
-func (p *orderParser) unexpected() {
-	t := p.peek()
-	reason := "syntax error"
-	if t.kind == tokBad {
-		reason = t.text
-	}
-	if t.pos >= len(p.src) {
-		reason += " at end of input"
-	} else {
-		reason += ` at or near "` + p.src[t.pos:t.end] + `"`
-	}
-	p.refuse(t, reason)
-}
+func (p *orderParser) refuse(t token, reason string) { p.failAt(t.pos, reason) }

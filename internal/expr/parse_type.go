@@ -166,7 +166,7 @@ func (p *parser) typeName() typeName {
 		}
 		one = name.name == "bpchar" && !p.peek().is("(")
 	case t.kind == tokIdent, t.kind == tokKeyword && (t.class == unreserved || t.class == typeFuncName):
-		name.name = p.qualifiedType(name.position, p.parts())
+		name.name = p.qualifiedType(name.position, p.names())
 	default:
 		p.unexpected()
 	}

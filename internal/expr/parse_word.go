@@ -247,25 +247,16 @@ func (p *parser) caseOf(pos position) ast {
 // refusedWord gives the reason when a keyword begins a construct that Postgres
 // has and we have not.
 func refusedWord(word string, next token) string {
-	switch word {
-	case "current_date", "current_time", "current_timestamp", "localtime", "localtimestamp", "current_role",
-		"current_user", "session_user", "system_user", "user", "current_catalog", "current_schema":
-		return "SQLValueFunction is not supported in this context"
-	}
-	if !next.is("(") {
+	switch node := wordNode(word, next); node {
+	case "":
 		return ""
-	}
-	switch word {
-	case "exists":
+	case "SubLink":
 		return "only `value IN (SELECT ...)` sublinks are supported right now"
-	case "grouping":
-		return "GroupingFunc is not supported in this context"
-	case "overlay", "position", "substring", "treat", "trim", "normalize":
+	case "FuncCall":
 		return "unknown or unsupported function " + word
-	case "xmlconcat", "xmlelement", "xmlexists", "xmlforest", "xmlparse", "xmlpi", "xmlroot", "xmlserialize":
-		return "XmlExpr is not supported in this context"
+	default:
+		return node + " is not supported in this context"
 	}
-	return ""
 }
 
 // name reads a column, a call, or type 'literal' that begins with a plain name.
@@ -280,7 +271,7 @@ func (p *parser) name() ast {
 	if node := jsonForms[first.text]; node != "" && p.peekAt(1).is("(") {
 		p.refuse(first.pos, node+" is not supported in this context")
 	}
-	parts := p.parts()
+	parts := p.names()
 	t := p.peek()
 	switch {
 	case p.err != nil:
@@ -302,18 +293,11 @@ func (p *parser) name() ast {
 	return &astColumn{pos, parts}
 }
 
-// parts reads a name with its qualifiers.
-func (p *parser) parts() []string {
-	parts := []string{p.advance().text}
-	for p.accept(".") {
-		switch t := p.peek(); {
-		case t.kind == tokIdent, t.kind == tokKeyword:
-			parts = append(parts, p.advance().text)
-		case t.is("*"):
-			p.refuse(t.pos, "A_Star is not supported in this context")
-		default:
-			p.unexpected()
-		}
+// names reads a name with its qualifiers.
+func (p *parser) names() []string {
+	parts, star := p.parts()
+	if star.kind == tokOp {
+		p.refuse(star.pos, "A_Star is not supported in this context")
 	}
 	return parts
 }

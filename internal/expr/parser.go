@@ -33,14 +33,10 @@ const (
 	precPostfix // [ ] and ::
 )
 
-// parser is a Pratt parser over the token list. The first fault is kept in err
-// and makes every later step a no-op.
+// parser is a Pratt parser over the token list.
 type parser struct {
-	src     string
-	tokens  []token
-	i       int
+	cursor
 	nesting int
-	err     *Error
 }
 
 // parse reads a whole clause.
@@ -48,7 +44,7 @@ func parse(src string) (ast, error) {
 	if !validText(src) {
 		return nil, whereError(`invalid byte sequence for encoding "UTF8"`)
 	}
-	p := &parser{src: src, tokens: lex(src)}
+	p := &parser{cursor: cursor{src: src, tokens: lex(src), prefix: prefixLen, field: "where"}}
 	tree := p.expr(0, false)
 	p.end()
 	if p.err != nil {
@@ -70,13 +66,15 @@ func (p *parser) end() {
 	switch {
 	case t.kind == tokEnd:
 	case split:
-		p.err = whereError(`unescaped ";" causing statement split`)
+		p.fail(`unescaped ";" causing statement split`)
 	case t.kind == tokKeyword && isClauseWord(t.text):
-		p.err = whereError("malformed query ending with SQL clauses")
+		p.fail(endsWithClauses)
 	default:
 		p.unexpected()
 	}
 }
+
+const endsWithClauses = "malformed query ending with SQL clauses"
 
 // isClauseWord: what may follow a WHERE clause in a SELECT.
 func isClauseWord(word string) bool {
@@ -85,21 +83,6 @@ func isClauseWord(word string) bool {
 		return true
 	}
 	return false
-}
-
-func (p *parser) peek() token { return p.tokens[p.i] }
-
-// peekAt looks n tokens ahead; the last token repeats for ever.
-func (p *parser) peekAt(n int) token {
-	return p.tokens[min(p.i+n, len(p.tokens)-1)]
-}
-
-func (p *parser) advance() token {
-	t := p.tokens[p.i]
-	if p.i < len(p.tokens)-1 {
-		p.i++
-	}
-	return t
 }
 
 func (p *parser) accept(punct string) bool {
@@ -128,25 +111,6 @@ func (p *parser) expectWord(word string) {
 	if !p.acceptWord(word) {
 		p.unexpected()
 	}
-}
-
-// unexpected reports a syntax error at the next token.
-func (p *parser) unexpected() {
-	if p.err != nil {
-		return
-	}
-	t := p.peek()
-	reason := "syntax error"
-	if t.kind == tokBad {
-		reason = t.text
-	}
-	if t.pos >= len(p.src) {
-		reason += " at end of input"
-	} else {
-		reason += ` at or near "` + p.src[t.pos:t.end] + `"`
-	}
-	n := prefixLen + utf8.RuneCountInString(p.src[:t.pos])
-	p.err = whereError("At location " + strconv.Itoa(n) + ": " + reason)
 }
 
 // refuse reports a construct that is well formed but not supported.
