@@ -63,15 +63,17 @@ func (db *DB) Watch(ctx context.Context, oids []uint32) (map[uint32]Fingerprint,
 	return out, nil
 }
 
+const fingerprintQuery = `
+select c.oid, n.nspname::text, c.relname::text,
+	coalesce((select hashtextextended(string_agg(concat_ws(' ', a.attnum, a.attname, a.atttypid, a.atttypmod,
+		a.attnotnull, a.attgenerated, a.attcollation, `+partsQuery+`), ',' order by a.attnum), 0)
+		from pg_attribute a where a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped), 0)
+	# coalesce((select hashtextextended(concat_ws(' ', i.indkey, i.indimmediate), 1) from pg_index i where i.indrelid = c.oid and i.indisprimary), 0)
+from pg_class c join pg_namespace n on n.oid = c.relnamespace
+where c.oid = any($1::oid[])`
+
 func fingerprints(ctx context.Context, tx pgx.Tx, oids []uint32, out map[uint32]Fingerprint) error {
-	rows, err := tx.Query(ctx, `
-		select c.oid, n.nspname::text, c.relname::text,
-			coalesce((select hashtextextended(string_agg(concat_ws(' ', a.attnum, a.attname, a.atttypid, a.atttypmod,
-				a.attnotnull, a.attgenerated, a.attcollation, `+partsQuery+`), ',' order by a.attnum), 0)
-				from pg_attribute a where a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped), 0)
-			# coalesce((select hashtextextended(concat_ws(' ', i.indkey, i.indimmediate), 1) from pg_index i where i.indrelid = c.oid and i.indisprimary), 0)
-		from pg_class c join pg_namespace n on n.oid = c.relnamespace
-		where c.oid = any($1::oid[])`, oidArray(oids))
+	rows, err := tx.Query(ctx, fingerprintQuery, oidArray(oids))
 	if err != nil {
 		return err
 	}
