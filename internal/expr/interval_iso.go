@@ -1,6 +1,10 @@
 package expr
 
-import "strconv"
+import (
+	"bytes"
+	"math"
+	"strconv"
+)
 
 // parseDesignators reads ISO 8601: P1Y2M3DT4H5M6S with the designators, or
 // P0001-02-03T04:05:06 (DecodeISO8601Interval in datetime.c). Each number may
@@ -65,18 +69,20 @@ func (d *designators) number() isoNumber {
 		d.err = errSyntax
 		return isoNumber{}
 	}
-	if mark := end; end < len(d.text) && lowerByte(d.text[end]) == 'e' {
+	mantissa := end
+	if end < len(d.text) && lowerByte(d.text[end]) == 'e' {
 		end++
 		if end < len(d.text) && (d.text[end] == '-' || d.text[end] == '+') {
 			end++
 		}
 		if digits() == 0 {
-			end = mark
+			end = mantissa
 		}
 	}
 	f, err := strconv.ParseFloat(string(d.text[:end]), 64)
+	const least = 0x1p-1022 // strtod says that what is smaller is out of range
 	switch {
-	case err != nil, end < len(d.text) && lowerByte(d.text[end]) == 'x': // strtod knows 0x1p3
+	case err != nil, math.Abs(f) < least && bytes.ContainsAny(d.text[:mantissa], "123456789"), end < len(d.text) && lowerByte(d.text[end]) == 'x': // strtod knows 0x1p3
 		d.err = errSyntax
 		return isoNumber{}
 	case f < -1e15 || f > 1e15:

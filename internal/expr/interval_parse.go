@@ -305,13 +305,14 @@ func (d *intervalDecoder) clock(text string, sign int64) error {
 	return d.mark(unitSecond, unitMinute, unitHour, unitMillis, unitMicros)
 }
 
-// wholeNumber reads digits; none is zero.
+// wholeNumber reads digits; none is zero. Of negative numbers it takes minus zero.
 func wholeNumber(text string, bits int) (int64, error) {
 	if text == "" {
 		return 0, nil
 	}
-	n, err := strconv.ParseUint(text, 10, bits-1)
-	if err != nil {
+	digits, negative := strings.CutPrefix(text, "-")
+	n, err := strconv.ParseUint(digits, 10, bits-1)
+	if err != nil || negative && n != 0 {
 		return 0, errRange
 	}
 	return int64(n), nil
@@ -396,7 +397,7 @@ func signedNumber(text string) (int64, error) {
 // yearsMonths is n years and the months that follow the hyphen.
 func yearsMonths(n int64, text string, negative bool) (int64, error) {
 	end := 0
-	for end < len(text) && isDigit(text[end]) {
+	for end < len(text) && (isDigit(text[end]) || end == 0 && text[end] == '-') {
 		end++
 	}
 	months, err := wholeNumber(text[:end], 32)

@@ -42,7 +42,7 @@ func TestZones(t *testing.T) {
 	var exprs, types []string
 	for _, zone := range strings.Split("UTC|utc|GMT|Z|ZULU|Zulu|UT|UCT|Etc/UTC|etc/utc|Etc/GMT|Etc/GMT0|Etc/GMT+0|Etc/GMT-0|Etc/GMT+5|Etc/GMT+05|Etc/GMT+12|Etc/GMT+13|Etc/GMT-14|Etc/GMT-15|"+
 		"etc/gmt+1:30|GMT+5|GMT0|GMT+0|UTC+3|utc-3|UTC+3:30|UTC+03:30:15|UTC+3:|UTC+3:5|UTC+3:60|UTC+3:30:15:1|+02|-02|+02:30|+2|2|02:00|+0230|-0330|<+03>-3|<foo>5|<foo|<>5|"+
-		"Greenwich|Universal|UTC24|UTC25|+15:59:59|+16|+24:00:01|| UTC|UTC |+02 |+ 02|+|-|UTC+|--2|+99|+100|Etc/Zulu|Etc/Universal|Etc/UCT|Etc/Greenwich|Etc/|Etc/GMT+|"+
+		"Greenwich|Universal|UTC24|UTC25|+15:59:59|+16|+24:00:01|| UTC|UTC |+02 |+ 02|+|-|UTC+|--2|UTC--0|UTC+1:-0|+99|+100|Etc/Zulu|Etc/Universal|Etc/UCT|Etc/Greenwich|Etc/|Etc/GMT+|"+
 		"Etc/GMT5|CET|EST|EST5EDT|Europe/Berlin|Nope/Zone|x+3", "|") {
 		exprs = append(exprs, "timestamp '2024-07-01 12:00' at time zone "+quote(zone), "timestamptz '2024-12-01 12:00Z' at time zone "+quote(zone))
 		types = append(types, "timestamptz", "timestamp")

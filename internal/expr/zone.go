@@ -117,7 +117,7 @@ func offsetSeconds(text string) (int64, bool) {
 	total, scale := int64(0), int64(3600)
 	for _, p := range parts {
 		n, err := wholeNumber(p, 32)
-		if p == "" || len(p) > 2 || err != nil || scale < 3600 && n > 59 || scale == 0 {
+		if p == "" || !isDigit(p[0]) || len(p) > 2 || err != nil || scale < 3600 && n > 59 || scale == 0 {
 			return 0, false
 		}
 		total, scale = total+n*scale, scale/60
