@@ -112,6 +112,9 @@ func (c *checker) folded(at ast, n node) (node, error) {
 	if v.array != nil {
 		c.nodes += len(v.array.elems)
 	}
+	if c.nodes > c.limit {
+		return nil, c.fail(at, "expression is too complex")
+	}
 	return &constant{t: n.typeOf(), value: v, at: position(at.at())}, nil
 }
 

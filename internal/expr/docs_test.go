@@ -62,6 +62,7 @@ var refusals = []struct{ what, clause, why string }{
 	{"casts to an enum", "'sad'::mood = mood", "its name would need its schema; a literal takes the type of its partner"},
 	{"a domain over an enum, but for `IS NULL`", "grade = 'sad'", "Postgres has no operator for it either"},
 	{"`numeric(p, s)` with a scale below 0 or above p", "price::numeric(3, 5) = 1", "new in Postgres 15"},
+	{"`char(n)` with n above 8192", "title::char(10000) = 'a'", "it would take that much memory for each row"},
 	{"`ARRAY[…]` of a domain over an array", "ARRAY[dtags] = '{}'", "Postgres makes an array of the domain of it"},
 	{"`OPERATOR(…)`", "n OPERATOR(pg_catalog.=) 1", "not there"},
 	{"XML, `IS DOCUMENT`, `IS JSON`", "title IS DOCUMENT", "not there"},

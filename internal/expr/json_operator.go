@@ -222,7 +222,7 @@ func jsonbCasts() []castRow {
 			case 't', 'f':
 				return boolValue(v.b[0] == 't'), nil
 			}
-			return value{}, errJSONCast
+			return value{}, castError(v.b)
 		}},
 	}
 	for to, convert := range map[kind]func(value) (value, error){
@@ -231,10 +231,18 @@ func jsonbCasts() []castRow {
 	} {
 		rows = append(rows, castRow{kindJSONB, to, false, func(v value) (value, error) {
 			if c := v.b[0]; c != '-' && !isDigit(c) {
-				return value{}, fmt.Errorf("%w: %s", errJSONCast, truncate(v.b, 100))
+				return value{}, castError(v.b)
 			}
 			return convert(v)
 		}})
 	}
 	return rows
+}
+
+// castError: null is an error up to Postgres 17, and NULL since.
+func castError(text []byte) error {
+	if text[0] == 'n' {
+		return errServers
+	}
+	return fmt.Errorf("%w: %s", errJSONCast, truncate(text, 100))
 }

@@ -98,8 +98,8 @@ func TestConstantCasts(t *testing.T) {
 		}
 	}
 	o.checkFolding(exprs, types, func(e string) bool {
-		// Postgres before 17 overflows in the cast to time.
-		return strings.Contains(e, "-2562047788")
+		// Postgres before 17 overflows in the cast to time; 18 makes NULL of a null.
+		return strings.Contains(e, "-2562047788") || strings.Contains(e, "null'::jsonb")
 	})
 }
 

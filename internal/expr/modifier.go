@@ -15,6 +15,8 @@ import (
 const (
 	maxLength    = 10485760
 	maxPrecision = 1000
+	// maxPadded is ours: a value of char(n) takes n characters for each row.
+	maxPadded = 8192
 )
 
 // modified casts a node to the length or the precision that was written.
@@ -54,6 +56,9 @@ func modifier(name string, mods []string) (apply func(v value) (value, error), r
 		n := numbers[0]
 		if name == "varchar" {
 			return func(v value) (value, error) { return value{b: firstChars(v.b, n)}, nil }, ""
+		}
+		if n > maxPadded {
+			return nil, "char of more than 8192 characters is not supported"
 		}
 		return func(v value) (value, error) { return value{b: padded(v.b, n)}, nil }, ""
 	case "numeric":
