@@ -51,7 +51,8 @@ const casesDir = "testdata/cases"
 //	                 last line is the body), its answer and these of its headers
 //	each [params]    a request for each line: parameters with ;; between them
 //	where table      for each line, which is a clause: the ids of the rows that it
-//	                 takes, by first rows, by the stream and by SELECT
+//	                 takes, by first rows, by the stream (all rows go and come again,
+//	                 and are changed into their neighbours and back) and by SELECT
 //
 // After sql and shape, & stands for "in the background": wait name, or read name,
 // shows what came of it. First rows are shown in the order of their keys.
