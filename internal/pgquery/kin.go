@@ -82,27 +82,23 @@ func parseEdges(res *pgconn.Result) ([]Edge, error) {
 
 // BornEmpty reports whether a partition that was made and attached in one
 // transaction (Edge.Together) had no rows when it was attached: all that it has
-// came through the stream. What that transaction itself wrote before stands there
-// with an older command number.
+// came through the stream. That is so if it was made as a partition, and if it never
+// had a row. Its rows tell nothing: those of before may have been changed since.
 func (db *DB) BornEmpty(ctx context.Context, oid uint32) (empty bool, err error) {
 	err = db.look(ctx, func(tx pgx.Tx) error {
-		var kind, schema, name, xmin, cmin string
-		err := tx.QueryRow(ctx, `
-			select c.relkind::text, n.nspname::text, c.relname::text, i.xmin::text, i.cmin::text
-			from pg_inherits i join pg_class c on c.oid = i.inhrelid join pg_namespace n on n.oid = c.relnamespace
-			where i.inhrelid = $1::oid`, oid).Scan(&kind, &schema, &name, &xmin, &cmin)
-		if err != nil {
-			return err
-		}
-		if kind != "r" {
-			empty = kind == "p" // it has no rows of its own
-			return nil
-		}
-		query := "select not exists (select from only " + relation(schema, name) + " where xmin::text = $1 and cmin::text::int8 < $2::int8)"
-		return tx.QueryRow(ctx, query.whole(), xmin, cmin).Scan(&empty)
+		return tx.QueryRow(ctx, bornEmptyQuery, oid).Scan(&empty)
 	})
 	if err != nil {
 		return false, fmt.Errorf("look whether partition %d was attached without rows: %w", oid, err)
 	}
 	return empty, nil
 }
+
+// ATTACH notes in each column that it is inherited, with the command that also makes
+// the edge; CREATE TABLE … PARTITION OF has noted that before.
+const bornEmptyQuery = `
+select c.relkind = 'p' or c.relkind = 'r' and (pg_relation_size(c.oid) = 0 or not exists (
+	select from pg_attribute a where a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped
+		and not (a.xmin = i.xmin and a.cmin::text::int8 < i.cmin::text::int8)))
+from pg_inherits i join pg_class c on c.oid = i.inhrelid
+where i.inhrelid = $1::oid`

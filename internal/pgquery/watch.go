@@ -66,7 +66,7 @@ func (db *DB) Watch(ctx context.Context, oids []uint32) (map[uint32]Fingerprint,
 const fingerprintQuery = `
 select c.oid, n.nspname::text, c.relname::text,
 	coalesce((select hashtextextended(string_agg(concat_ws(' ', a.attnum, a.attname, a.atttypid, a.atttypmod,
-		a.attnotnull, a.attgenerated, a.attcollation, `+partsQuery+`), ',' order by a.attnum), 0)
+		a.attnotnull, a.attgenerated, a.attcollation, ` + partsQuery + `), ',' order by a.attnum), 0)
 		from pg_attribute a where a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped), 0)
 	# coalesce((select hashtextextended(concat_ws(' ', i.indkey, i.indimmediate), 1) from pg_index i where i.indrelid = c.oid and i.indisprimary), 0)
 from pg_class c join pg_namespace n on n.oid = c.relnamespace
