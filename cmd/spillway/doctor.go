@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
@@ -65,16 +64,13 @@ func (c *doctorCmd) Run(ctx context.Context, k *kong.Context) error {
 	})
 	var err error
 	if c.JSON {
-		e := json.NewEncoder(os.Stdout)
-		e.SetIndent("", "  ")
-		e.SetEscapeHTML(false)
-		err = e.Encode(r)
+		err = printJSON(r)
 	} else {
 		err = doctor.WriteText(os.Stdout, r, isTerminal(os.Stdout) && os.Getenv("NO_COLOR") == "")
 	}
 	switch {
 	case err != nil:
-		return fmt.Errorf("print what was found: %w", err)
+		return err
 	case r.Failures > 0, c.Strict && r.Warnings > 0:
 		return errUnfit
 	}

@@ -35,6 +35,7 @@ type cli struct {
 	Tail    tailCmd    `cmd:"" help:"Print the rows of a shape, and then what happens to them."`
 	Status  statusCmd  `cmd:"" help:"Print how a running service is; exit code 1 if it is not active."`
 	Why     whyCmd     `cmd:"" help:"Print what happened to a shape, from its creation to its end."`
+	Inspect inspectCmd `cmd:"" help:"Print what lies in the data directory of a service that does not run."`
 	Verify  verifyCmd  `cmd:"" help:"Compare what clients of a running service are given with what SELECT returns."`
 	Version versionCmd `cmd:"" help:"Print the version."`
 }

@@ -134,9 +134,9 @@ func (e *Engine) discontinuity(info pgrepl.Info, slot pgrepl.SlotState) string {
 
 func (e *Engine) identity(info pgrepl.Info) [][2]string {
 	return [][2]string{
-		{factSystem, info.SystemID},
-		{factTimeline, strconv.Itoa(int(info.Timeline))},
-		{factSlot, e.cfg.Slot()},
+		{FactSystem, info.SystemID},
+		{FactTimeline, strconv.Itoa(int(info.Timeline))},
+		{FactSlot, e.cfg.Slot()},
 	}
 }
 
@@ -186,7 +186,7 @@ func (e *Engine) startOver(ctx context.Context, why string) error {
 	}
 	// The boundary goes first: left behind without its journal, it would be taken
 	// for a position of the new one, and what lies below it would be left out.
-	if err := e.registry.SetFact(factBoundary, nil, true); err != nil {
+	if err := e.registry.SetFact(FactBoundary, nil, true); err != nil {
 		return &storageError{err}
 	}
 	if err := os.RemoveAll(e.path("journal")); err != nil {

@@ -27,13 +27,13 @@ import (
 	"github.com/spillway-sync/spillway/internal/wal"
 )
 
-// Names of facts that the catalogue keeps for the engine.
+// Names of facts that the catalogue keeps for the engine, as texts.
 const (
-	factSystem   = "system_id"
-	factTimeline = "timeline"
-	factSlot     = "slot"
-	factEpoch    = "epoch"
-	factBoundary = "boundary"
+	FactSystem   = "system_id"
+	FactTimeline = "timeline"
+	FactSlot     = "slot"
+	FactEpoch    = "epoch"
+	FactBoundary = "boundary"
 )
 
 // epochStep is how many epochs one start of the process may use.
@@ -164,7 +164,7 @@ func (e *Engine) openStream() error {
 	if err != nil {
 		return errors.Join(err, j.Close())
 	}
-	boundary, err := e.number(factBoundary)
+	boundary, err := e.number(FactBoundary)
 	if err != nil {
 		return errors.Join(err, j.Close())
 	}
@@ -237,12 +237,12 @@ func (e *Engine) shards() int {
 
 // nextEpoch reserves epochs that nobody used before, durably.
 func (e *Engine) nextEpoch() (uint64, error) {
-	n, err := e.number(factEpoch)
+	n, err := e.number(FactEpoch)
 	if err != nil {
 		return 0, err
 	}
 	n += epochStep
-	if err := e.registry.SetFact(factEpoch, strconv.AppendUint(nil, n, 10), true); err != nil {
+	if err := e.registry.SetFact(FactEpoch, strconv.AppendUint(nil, n, 10), true); err != nil {
 		return 0, err
 	}
 	return n, nil
@@ -416,7 +416,7 @@ func (e *Engine) close() error {
 // noteBoundary writes down from where a start would have to replay. A crash may
 // bring an older one back, which costs time and nothing else.
 func (e *Engine) noteBoundary(b wal.LSN) error {
-	return e.registry.SetFact(factBoundary, strconv.AppendUint(nil, uint64(b), 10), false)
+	return e.registry.SetFact(FactBoundary, strconv.AppendUint(nil, uint64(b), 10), false)
 }
 
 func (e *Engine) countRemoved(reason shape.Reason) {

@@ -61,6 +61,9 @@ var rooms = map[string]room{
 	// A preflight: it asks what the service asks, and some more.
 	"doctor": {ours: []string{"engine", "pgquery", "pgrepl"}, libs: []string{"github.com/jackc/pgx/v5", "golang.org/x/sys/unix"}},
 
+	// A data directory without a service, read by the rooms that wrote it.
+	"inspect": {ours: []string{"engine", "journal", "registry", "shape", "shapelog", "wal"}, libs: []string{"github.com/cockroachdb/pebble/v2/vfs"}},
+
 	// A private Postgres, for spillway dev and for tests.
 	"pgdev":    {},
 	"pgtest":   {ours: []string{"pgdev"}, libs: []string{"github.com/jackc/pgx/v5"}},

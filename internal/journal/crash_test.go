@@ -4,8 +4,10 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"path"
+	"strings"
 	"testing"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
@@ -236,12 +238,53 @@ func commitTogether(t *testing.T, j *Journal, fs *sickFS, frames []wal.Frame) {
 // reopened opens an image and returns what is in it.
 func (img image) reopened(t *testing.T) ([]wal.Frame, error) {
 	t.Helper()
+	sight := img.look(t)
 	j, err := Open(Options{FS: img.mount(t), Dir: "journal"})
 	if err != nil {
+		if len(sight.Damage) == 0 || !strings.HasSuffix(err.Error(), sight.Damage[0].Error()) {
+			t.Fatalf("Look saw damage %v, but Open says %v", sight.Damage, err)
+		}
 		return nil, err
 	}
 	defer mustClose(t, j)
-	return readAll(t, j, 0), nil
+	frames := readAll(t, j, 0)
+	sight.check(t, j, frames)
+	return frames, nil
+}
+
+// look looks at the files, which must not change them.
+func (img image) look(t *testing.T) Sight {
+	t.Helper()
+	fs := img.mount(t)
+	sight, err := Look(fs, "journal")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if after := imageOf(t, fs); !maps.EqualFunc(img, after, bytes.Equal) {
+		t.Fatal("Look has changed a file")
+	}
+	return sight
+}
+
+// check compares what Look saw with what Open made of it.
+func (s *Sight) check(t *testing.T, j *Journal, frames []wal.Frame) {
+	t.Helper()
+	if len(s.Damage) > 0 {
+		t.Fatalf("Look saw damage %v, Open did not", s.Damage)
+	}
+	n, bytes, to := 0, int64(0), wal.LSN(0)
+	for _, seg := range s.Segments {
+		n += seg.Frames
+		bytes += seg.Bytes + seg.Torn
+		if seg.Sealed {
+			bytes += frameLen
+		}
+		to = seg.To
+	}
+	st := j.Stats()
+	if n != len(frames) || bytes != st.Bytes || to != st.Synced {
+		t.Fatalf("Look saw %d frames, %d bytes, up to %s; Open has %d, %d, %s", n, bytes, to, len(frames), st.Bytes, st.Synced)
+	}
 }
 
 func checkFrames(t *testing.T, got, want []wal.Frame) {
@@ -286,9 +329,11 @@ func TestTornTail(t *testing.T) {
 }
 
 func checkTorn(t *testing.T, img image, want []wal.Frame) {
+	sight := img.look(t)
 	fs := img.mount(t)
 	j := mustOpen(t, Options{FS: fs})
 	checkFrames(t, readAll(t, j, 0), want)
+	sight.check(t, j, want)
 	// The torn bytes never come back, whatever is written after them.
 	more := []wal.Frame{{Kind: wal.FrameReset}, data("new", 60)}
 	for _, f := range more {
@@ -311,6 +356,9 @@ func checkTorn(t *testing.T, img image, want []wal.Frame) {
 func TestBitFlips(t *testing.T) {
 	for _, closed := range []bool{true, false} {
 		ex := newExample(t, closed)
+		if s := ex.img.look(t).Segments; s[0].Sealed || s[1].Sealed != closed {
+			t.Errorf("closed=%v, but Look saw %+v", closed, s)
+		}
 		for name, whole := range ex.img {
 			for at := range len(whole) {
 				bit := byte(1) << (at % 8)

@@ -44,5 +44,6 @@
 //
 // Files: journal.go options, Open, Offer, Close · writer.go the goroutine ·
 // window.go recent frames · reader.go · trim.go · recovery.go what Open finds ·
+// look.go the same without changing anything ·
 // format.go bytes on disk · cursor.go frames out of a file · stats.go.
 package journal

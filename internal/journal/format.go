@@ -38,7 +38,7 @@ import (
 //	28 data
 const (
 	magic         = "spilljnl"
-	formatVersion = 1
+	FormatVersion = 1
 
 	headerLen = 48 // bytes of a segment header before the preamble
 	frameLen  = 28 // bytes of a frame before its data
@@ -77,7 +77,7 @@ func appendHeader(dst []byte, h header) []byte {
 		flags |= headerBlind
 	}
 	dst = append(dst, magic...)
-	dst = binary.LittleEndian.AppendUint32(dst, formatVersion)
+	dst = binary.LittleEndian.AppendUint32(dst, FormatVersion)
 	dst = binary.LittleEndian.AppendUint32(dst, flags)
 	dst = binary.LittleEndian.AppendUint64(dst, h.sequence)
 	dst = binary.LittleEndian.AppendUint64(dst, uint64(h.state.pos))
@@ -103,8 +103,8 @@ func parseHeader(b []byte) (header, error) {
 	if sum != binary.LittleEndian.Uint32(b[44:]) {
 		return header{}, errHeader
 	}
-	if v := binary.LittleEndian.Uint32(b[8:]); v != formatVersion {
-		return header{}, fmt.Errorf("format version %d, this program reads version %d", v, formatVersion)
+	if v := binary.LittleEndian.Uint32(b[8:]); v != FormatVersion {
+		return header{}, fmt.Errorf("format version %d, this program reads version %d", v, FormatVersion)
 	}
 	flags := binary.LittleEndian.Uint32(b[12:])
 	return header{

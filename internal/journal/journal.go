@@ -112,6 +112,10 @@ type segment struct {
 	start    bool    // a reader may begin here
 	seed     uint32
 
+	// What recovery found, for Look.
+	frames int
+	sealed bool
+
 	// guarded
 	end  int64 // frames up to here count, and are fsynced
 	size int64 // bytes on disk, with what does not count

@@ -27,9 +27,13 @@ func (j *Journal) recover() error {
 		if err != nil {
 			return err
 		}
-		if f != nil {
-			found = append(found, f)
+		if f == nil {
+			if err := j.remove(j.path(seq)); err != nil {
+				return err
+			}
+			continue
 		}
+		found = append(found, f)
 	}
 	for i, f := range found {
 		limit := f.seg.size
@@ -79,7 +83,7 @@ func (j *Journal) list() ([]uint64, error) {
 	slices.Sort(sequences)
 	for i := 1; i < len(sequences); i++ {
 		if want := sequences[i-1] + 1; sequences[i] != want {
-			return nil, &CorruptError{Path: j.path(want), Cause: "the file is missing"}
+			return sequences, &CorruptError{Path: j.path(want), Cause: "the file is missing"}
 		}
 	}
 	return sequences, nil
@@ -95,8 +99,8 @@ type found struct {
 	header header
 }
 
-// examine reads a segment's header. It removes the last segment, and returns
-// nil, if a crash came before its header was durable: nothing in it counted.
+// examine reads a segment's header. It returns nil for the last one if a crash came
+// before its header was durable: nothing in it counted.
 func (j *Journal) examine(sequence uint64, last bool) (f *found, err error) {
 	path := j.path(sequence)
 	file, err := j.opts.FS.Open(path)
@@ -121,7 +125,7 @@ func (j *Journal) examine(sequence uint64, last bool) (f *found, err error) {
 		if !last || vouched {
 			return nil, &CorruptError{Path: path, Cause: err.Error()}
 		}
-		return nil, j.remove(path)
+		return nil, nil
 	}
 	if err != nil {
 		return nil, fmt.Errorf("read the header of %s: %w", path, err)
@@ -217,11 +221,13 @@ func (j *Journal) scan(file vfs.File, seg *segment, limit int64) (broken bool, e
 			return false, err
 		}
 		if f.Kind == kindSeal {
+			seg.sealed = true
 			continue
 		}
 		j.tail.pos = max(j.tail.pos, f.Position)
 		j.tail.open = f.Open
 		seg.end = c.off
+		seg.frames++
 	}
 	return false, nil
 }

@@ -61,11 +61,14 @@ func openCatalogue(o *Options) (*pebble.DB, error) {
 	if o.FS == nil {
 		o.FS = vfs.Default
 	}
-	if err := shapelog.MakeDir(o.FS, o.Dir); err != nil {
-		return nil, err
+	if !o.readOnly {
+		if err := shapelog.MakeDir(o.FS, o.Dir); err != nil {
+			return nil, err
+		}
 	}
 	db, err := pebble.Open(o.Dir, &pebble.Options{
 		FS:                 o.FS,
+		ReadOnly:           o.readOnly,
 		FormatMajorVersion: pebble.FormatNewest,
 		CacheSize:          8 << 20,
 		MemTableSize:       4 << 20,

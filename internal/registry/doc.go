@@ -24,6 +24,6 @@
 // Files: registry.go open, find, list · create.go create and remove · shape.go
 // one shape: tail, waiters · recency.go which goes when there are too many · first.go its first rows · read.go its log ·
 // record.go what the catalogue stores · catalogue.go keys and writes · load.go
-// Open's reading of it · facts.go what the engine must remember · handle.go
+// Open's reading of it · stored.go the same without changing anything · facts.go what the engine must remember · handle.go
 // names for shapes.
 package registry

@@ -26,6 +26,8 @@ type Options struct {
 	Logger *slog.Logger // nil: silent
 	// Events is what the catalogue's Pebble tells.
 	Events shapelog.Events
+
+	readOnly bool // see OpenCatalogue
 }
 
 // Registry is the shapes that live here. Its methods may be called from any

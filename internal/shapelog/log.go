@@ -24,6 +24,10 @@ type Options struct {
 	MemTableBytes uint64 // one memtable, of which there can be four; 0: 16 MiB
 	InlineBytes   int    // snapshots up to this size make no files; 0: 64 KiB
 
+	// ReadOnly: nothing is made or changed, and writing is an error. The caller sees
+	// to it that nobody else writes.
+	ReadOnly bool
+
 	Logger *slog.Logger // nil: silent
 	Events Events
 }
@@ -35,6 +39,7 @@ type Log struct {
 	fs     vfs.FS
 	snaps  string // directory of the snapshots
 	inline int    // bytes
+	frozen bool   // read-only
 
 	// commits counts what Pebble has applied. It is raised behind the commit:
 	// a flush that read it before it began covers all it counted.
@@ -66,25 +71,26 @@ func Open(o Options) (*Log, error) {
 	if o.InlineBytes == 0 {
 		o.InlineBytes = defaultInlineBytes
 	}
-	snaps := o.FS.PathJoin(o.Dir, "snap")
-	if err := MakeDir(o.FS, snaps); err != nil {
-		return nil, err
-	}
-	logs := o.FS.PathJoin(o.Dir, "log")
-	if err := MakeDir(o.FS, logs); err != nil {
-		return nil, err
+	snaps, logs := o.FS.PathJoin(o.Dir, "snap"), o.FS.PathJoin(o.Dir, "log")
+	if !o.ReadOnly {
+		if err := errors.Join(MakeDir(o.FS, snaps), MakeDir(o.FS, logs)); err != nil {
+			return nil, err
+		}
 	}
 	db, err := pebble.Open(logs, pebbleOptions(&o))
 	if err != nil {
 		return nil, fmt.Errorf("open shape logs: %w", err)
 	}
-	return &Log{db: db, fs: o.FS, snaps: snaps, inline: o.InlineBytes}, nil
+	return &Log{db: db, fs: o.FS, snaps: snaps, inline: o.InlineBytes, frozen: o.ReadOnly}, nil
 }
 
 // Close makes everything durable and closes the log. No other call may be
 // running or come after it.
 func (l *Log) Close() error {
-	err := l.Flush()
+	var err error
+	if !l.frozen {
+		err = l.Flush()
+	}
 	if cerr := l.db.Close(); cerr != nil {
 		err = errors.Join(err, fmt.Errorf("close shape logs: %w", cerr))
 	}

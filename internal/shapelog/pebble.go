@@ -37,6 +37,7 @@ func pebbleOptions(o *Options) *pebble.Options {
 		FormatMajorVersion: pebble.FormatNewest,
 		CacheSize:          o.CacheBytes,
 		DisableWAL:         true,
+		ReadOnly:           o.ReadOnly,
 		Logger:             PebbleLogger(o.Logger),
 		MaxOpenFiles:       maxOpenTables,
 		MemTableSize:       o.MemTableBytes,

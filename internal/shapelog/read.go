@@ -174,7 +174,7 @@ func (l *Log) bestCursor(it *pebble.Iterator, id shape.ID, yield func(shape.ID, 
 	if n == 0 {
 		return nil
 	}
-	if n > 1 && from == highest {
+	if n > 1 && from == highest && !l.frozen {
 		if err := l.dropCursorsBelow(id, highest); err != nil {
 			return err
 		}
