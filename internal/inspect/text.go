@@ -23,13 +23,13 @@ func WriteText(w io.Writer, r *Report) error {
 	for _, f := range r.Facts {
 		fmt.Fprintf(t, "%s\t%s\n", f.Name, f.Value)
 	}
-	fmt.Fprintf(t, "\njournal\t%s in %d files, from %s to %s\n", size(uint64(r.Journal.Bytes)), len(r.Journal.Segments), cmp.Or(r.Journal.From, "–"), cmp.Or(r.Journal.To, "–"))
+	fmt.Fprintf(t, "\njournal\t%s in %s, from %s to %s\n", size(uint64(r.Journal.Bytes)), count(len(r.Journal.Segments), "file"), cmp.Or(r.Journal.From, "–"), cmp.Or(r.Journal.To, "–"))
 	if err := t.Flush(); err != nil {
 		return err
 	}
 	t = tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
 	for _, s := range r.Journal.Segments {
-		fmt.Fprintf(t, "  %s\t%s – %s\t%d frames\t%s%s\n", s.File, s.From, s.To, s.Frames, size(uint64(s.Bytes)), s.marks())
+		fmt.Fprintf(t, "  %s\t%s – %s\t%s\t%s%s\n", s.File, s.From, s.To, count(s.Frames, "frame"), size(uint64(s.Bytes)), s.marks())
 	}
 	s := &r.Shapes
 	fmt.Fprintf(t, "\nshapes\t%d live, %d snapshotting, %d quarantined, %d parked; %s\n", s.Live, s.Snapshotting, s.Quarantined, s.Parked, size(s.Bytes))
@@ -128,13 +128,23 @@ func WriteShape(w io.Writer, s *Shape) error {
 		for _, c := range n.Chunks {
 			total += c
 		}
-		fmt.Fprintf(t, "first rows\t%s in %d chunks, in %s; seen: xmin %d, xmax %d, in progress %d, until %s\n", size(uint64(total)), len(n.Chunks), where, n.Xmin, n.Xmax, len(n.Xip), n.Until)
+		fmt.Fprintf(t, "first rows\t%s in %s, in %s; seen: xmin %d, xmax %d, in progress %d, until %s\n", size(uint64(total)), count(len(n.Chunks), "chunk"), where, n.Xmin, n.Xmax, len(n.Xip), n.Until)
 	}
 	if c := s.Cursor; c != nil {
 		fmt.Fprintf(t, "cursor\tposition %s, tail %s, epoch %d\n", c.Position, c.Tail, c.Epoch)
 	}
-	fmt.Fprintf(t, "log\t%d entries in %d full chunks and an open one; %s on disk\n", s.Entries, len(s.Ends), size(s.LogBytes))
+	fmt.Fprintf(t, "log\t%s in %s and an open one; %s on disk\n", plural(s.Entries, "entry", "entries"), count(len(s.Ends), "full chunk"), size(s.LogBytes))
 	return t.Flush()
+}
+
+// count prints a number of things.
+func count(n int, thing string) string { return plural(n, thing, thing+"s") }
+
+func plural(n int, one, many string) string {
+	if n == 1 {
+		return "1 " + one
+	}
+	return fmt.Sprintf("%d %s", n, many)
 }
 
 // size prints bytes for people.
