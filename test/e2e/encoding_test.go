@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"fmt"
+	"net/http"
 	"strings"
 	"testing"
 	"time"
@@ -78,6 +79,7 @@ var values = []struct {
 	{"citext", []string{"'MiXed'"}},
 	{"hstore", []string{`'a=>1, "b c"=>NULL, q=>"\""'`}},
 	{"ltree", []string{"'Top.Science'"}},
+	{"vec(3)", []string{"'1,2'"}},
 	{"int4[]", []string{"'{1,NULL,3}'", "'{}'", "'{{1,2},{3,4}}'", "'[0:1]={5,6}'"}},
 	{"text[]", []string{`ARRAY[NULL, 'NULL', 'a,b', 'q"', '\', '', '{}']`}},
 	{"bool[]", []string{"'{t,f,NULL}'"}},
@@ -100,11 +102,18 @@ const encodingTypes = `CREATE EXTENSION citext; CREATE EXTENSION hstore; CREATE 
 	CREATE TABLE ordinary (id int PRIMARY KEY);
 	CREATE TYPE mood AS ENUM ('glad', 'very ''sad''');
 	CREATE TYPE pair AS (a int, b text, "C d" text);
+	-- A type of a modifier of its own, as vector and geometry are.
+	CREATE TYPE vec;
+	CREATE FUNCTION vec_in(cstring, oid, int4) RETURNS vec LANGUAGE internal IMMUTABLE STRICT AS 'varcharin';
+	CREATE FUNCTION vec_out(vec) RETURNS cstring LANGUAGE internal IMMUTABLE STRICT AS 'varcharout';
+	CREATE FUNCTION vec_mod_in(cstring[]) RETURNS int4 LANGUAGE internal IMMUTABLE STRICT AS 'varchartypmodin';
+	CREATE FUNCTION vec_mod_out(int4) RETURNS cstring LANGUAGE internal IMMUTABLE STRICT AS 'varchartypmodout';
+	CREATE TYPE vec (INPUT = vec_in, OUTPUT = vec_out, TYPMOD_IN = vec_mod_in, TYPMOD_OUT = vec_mod_out, LIKE = text);
 	CREATE DOMAIN padded AS char(4); CREATE DOMAIN flag AS bool; CREATE DOMAIN words AS text[];`
 
 // the settings under which values are shown (shape-semantics §8.1)
 const shown = `SET bytea_output = 'hex'; SET DateStyle = 'ISO, DMY'; SET TimeZone = 'UTC'; SET extra_float_digits = 1;
-	SET IntervalStyle = 'iso_8601'; SET lc_monetary = 'C'; SET search_path = 'pg_catalog';`
+	SET IntervalStyle = 'iso_8601'; SET lc_monetary = 'C'; SET search_path = 'pg_catalog'; SET client_encoding = 'UTF8';`
 
 // One value has one text: in the first rows, in the log, in what its type's output
 // function says; whatever a database and a role have set for their sessions (cases
@@ -163,6 +172,11 @@ func TestEncoding(t *testing.T) {
 		"IntervalStyle = 'postgres'", "xmloption = 'document'", "search_path = 'public'"} {
 		db.Exec("ALTER DATABASE " + db.Name + " SET " + set)
 	}
+	// What a role has in a database goes before what either has.
+	for _, set := range []string{"DateStyle = 'German'", "TimeZone = 'Asia/Kathmandu'", "extra_float_digits = -15", "bytea_output = 'escape'",
+		"IntervalStyle = 'sql_standard'", "search_path = 'public'", "client_encoding = 'LATIN1'"} {
+		db.Exec("ALTER ROLE postgres IN DATABASE " + db.Name + " SET " + set)
+	}
 	s := newService(t, db.URL)
 	f := newFollower(s.url, "table", "everything")
 	f.until(t, 60*time.Second, "first rows", func() error { return nil })
@@ -170,6 +184,14 @@ func TestEncoding(t *testing.T) {
 	for n := range keyed {
 		keys[n] = newFollower(s.url, "table", fmt.Sprintf("k%d", n))
 		keys[n].until(t, 60*time.Second, "first rows", func() error { return nil })
+	}
+	resp, err := http.Head(s.url + "?offset=-1&table=everything")
+	if err != nil {
+		t.Fatal(err)
+	}
+	resp.Body.Close()
+	if header := resp.Header.Get("electric-schema"); !strings.Contains(header, `{"type":"vec","type_mod":7}`) {
+		t.Errorf("a type with a modifier of its own: %s", header)
 	}
 	insert(rows)
 	key(2)

@@ -73,6 +73,57 @@ func TestIdentities(t *testing.T) {
 	check("operations that were not published", 2, 1)
 }
 
+// A large value that an update does not touch is not in the stream; the old row has it,
+// if the replica identity is FULL. Whatever else it is, no client is told that the value
+// is gone or another: the shape starts again (shape-semantics §3.2).
+func TestLargeValuesAndIdentities(t *testing.T) {
+	t.Parallel()
+	db := pgtest.New(t)
+	identities := []struct {
+		name, sql string
+		rotations int
+	}{
+		{"whole", "FULL", 0}, {"key", "DEFAULT", 1}, {"other", "USING INDEX other_other", 1},
+	}
+	for _, c := range identities {
+		db.Exec(fmt.Sprintf(`CREATE TABLE %[1]s (id int PRIMARY KEY, other int NOT NULL, n int, body text); CREATE UNIQUE INDEX %[1]s_other ON %[1]s (other);
+			ALTER TABLE %[1]s ALTER body SET STORAGE EXTERNAL; INSERT INTO %[1]s SELECT i, i, 0, repeat(i::text, 50000) FROM generate_series(1, 2) i`, c.name))
+	}
+	s := newService(t, db.URL, "SPILLWAY_AUDIT_EVERY=100ms")
+	for _, c := range identities {
+		shapes := []*follower{newFollower(s.url, "table", c.name), newFollower(s.url, "table", c.name, "replica", "full", "where", "body LIKE '1%' OR n > 0")}
+		check := func(what string, rotations int) {
+			t.Helper()
+			for i, f := range shapes {
+				f.until(t, 60*time.Second, c.name+": "+what, func() error {
+					if f.rotations != rotations {
+						return fmt.Errorf("%d rotations, want %d", f.rotations, rotations)
+					}
+					got := 0
+					for key, row := range f.rows {
+						id := strings.Trim(key[strings.LastIndex(key, "/")+1:], `"`)
+						if show(row["body"])+show(row["n"]) != db.Value("SELECT body || n FROM "+c.name+" WHERE id = "+id) {
+							return fmt.Errorf("row %s has another value, of %d bytes", id, len(show(row["body"])))
+						}
+						got++
+					}
+					if want := db.Value("SELECT count(*) FROM " + c.name + []string{"", " WHERE body LIKE '1%' OR n > 0"}[i]); fmt.Sprint(got) != want {
+						return fmt.Errorf("%d rows, want %s", got, want)
+					}
+					return nil
+				})
+			}
+		}
+		check("first rows", 0)
+		db.Exec("UPDATE " + c.name + " SET n = n + 1 WHERE id = 1")
+		check("an update of another column", 0)
+		db.Exec("BEGIN; ALTER TABLE " + c.name + " REPLICA IDENTITY " + c.sql + "; UPDATE " + c.name + " SET n = n + 1; UPDATE " + c.name + " SET id = id + 10, other = other + 10; COMMIT")
+		check("updates with another identity", c.rotations)
+		db.Exec("UPDATE " + c.name + " SET body = repeat('z', 60000) WHERE id = 11; DELETE FROM " + c.name + " WHERE id = 12")
+		check("the value itself", c.rotations)
+	}
+}
+
 // With SPILLWAY_MANUAL_PUBLISHING nothing is changed, and each answer says what is
 // missing.
 func TestManualPublishing(t *testing.T) {
