@@ -194,10 +194,10 @@ func (c *caseFile) reached(messages []json.RawMessage, target wal.LSN) error {
 	return nil
 }
 
-// ids lists the values of column id of the rows that the client holds.
-func (s *caseShape) ids() string {
+// idsOf lists the values of column id.
+func idsOf(rows map[string]map[string]*string) string {
 	var ids []int
-	for _, row := range s.f.rows {
+	for _, row := range rows {
 		id, err := strconv.Atoi(*row["id"])
 		if err != nil {
 			return err.Error()

@@ -1,8 +1,10 @@
 package e2e
 
 import (
+	"encoding/json"
 	"fmt"
 	"net/url"
+	"slices"
 	"strings"
 
 	"github.com/spillway-sync/spillway/internal/wal"
@@ -36,8 +38,9 @@ func (c *caseFile) where(table, input string) string {
 	var b strings.Builder
 	rows := make([]string, len(all))
 	for i, k := range all {
-		rows[i] = c.selected(table, k.params)
-		k.compare("first rows", rows[i], "")
+		var all map[string]map[string]*string
+		rows[i], all = c.selected(table, k.params)
+		k.compare("first rows", rows[i], all, "")
 	}
 	passes := []struct{ name, sql string }{{"again", "BEGIN; CREATE TEMP TABLE again ON COMMIT DROP AS TABLE " + table + "; DELETE FROM " + table +
 		"; INSERT INTO " + table + " SELECT * FROM again; COMMIT"}}
@@ -78,17 +81,20 @@ func (c *caseFile) follow(k *clause, table, pass string, target wal.LSN) {
 	for _, p := range c.readTo(k.shape, target) {
 		faults += strings.ReplaceAll(p.note, "\n", "; ")
 	}
-	k.compare(pass, c.selected(table, k.params), faults)
+	want, rows := c.selected(table, k.params)
+	k.compare(pass, want, rows, faults)
 }
 
 // compare notes what is wrong. If Postgres has an error for some row, the shape has
 // begun again and was refused with it.
-func (k *clause) compare(pass, want, faults string) {
+func (k *clause) compare(pass, want string, rows map[string]map[string]*string, faults string) {
 	if k.refused != "" || strings.HasPrefix(want, "ERROR") && strings.Contains(faults, "409: ") && strings.Contains(faults, "503 ") {
 		return
 	}
-	if got := k.shape.ids(); got != want || faults != "" {
+	if got := idsOf(k.shape.f.rows); got != want || faults != "" {
 		k.wrong += fmt.Sprintf(", %s: %s, SELECT: %s %s", pass, got, want, faults)
+	} else if !sameTexts(k.shape.f.rows, rows) {
+		k.wrong += fmt.Sprintf(", %s: other values than SELECT's", pass)
 	}
 }
 
@@ -105,17 +111,43 @@ func neighbours(table, columns, next string) string {
 		table, columns, next)
 }
 
-// selected is what Postgres takes: ids, or its error.
-func (c *caseFile) selected(table string, params url.Values) string {
+// selected is what Postgres takes: ids, or its error, and all rows.
+func (c *caseFile) selected(table string, params url.Values) (ids string, rows map[string]map[string]*string) {
 	c.t.Helper()
 	var args [][]byte
 	for i := 1; strings.Contains(params.Get("where"), fmt.Sprintf("$%d", i)); i++ {
 		args = append(args, []byte(params.Get(fmt.Sprintf("params[%d]", i))))
 	}
-	r := c.conn("where").PgConn().ExecParams(c.t.Context(), "SELECT coalesce(string_agg(id::text, ' ' ORDER BY id), 'none') FROM "+table+
-		" WHERE "+params.Get("where"), args, nil, nil, nil).Read()
+	r := c.conn("where").PgConn().ExecParams(c.t.Context(), "SELECT * FROM "+table+" WHERE "+params.Get("where"), args, nil, nil, nil).Read()
 	if r.Err != nil {
-		return r.Err.Error()
+		return r.Err.Error(), nil
 	}
-	return string(r.Rows[0][0])
+	rows = map[string]map[string]*string{}
+	for i, cells := range r.Rows {
+		row := map[string]*string{}
+		for n, cell := range cells {
+			if row[r.FieldDescriptions[n].Name] = nil; cell != nil {
+				text := string(cell)
+				row[r.FieldDescriptions[n].Name] = &text
+			}
+		}
+		rows[fmt.Sprint(i)] = row
+	}
+	return idsOf(rows), rows
+}
+
+// sameTexts compares two sets of rows, whatever their keys.
+func sameTexts(a, b map[string]map[string]*string) bool {
+	texts := func(rows map[string]map[string]*string) (all []string) {
+		for _, row := range rows {
+			text, err := json.Marshal(row)
+			if err != nil {
+				return nil
+			}
+			all = append(all, string(text))
+		}
+		slices.Sort(all)
+		return all
+	}
+	return slices.Equal(texts(a), texts(b))
 }
