@@ -76,8 +76,8 @@ func quantifier(all bool) string {
 }
 
 func (c *checker) anyOperator(a *astAny, l node, element typ) (*operator, error) {
-	switch a.op {
-	case "+", "-", "*", "/", "%", "^", "||", "&", "|", "#":
+	path, isPath := pathOperators[a.op]
+	if a.op == "^" || computations[a.op] != nil || isPath && path.result != kindBool {
 		return nil, c.fail(a, "ANY/ALL requires operator that returns bool")
 	}
 	rows := operators[a.op]

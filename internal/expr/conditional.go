@@ -58,6 +58,9 @@ func (c *checker) unmatched(at ast, what string, nodes []node) error {
 // coalesce leaves out NULLs, and what stands behind a constant that is none.
 func (c *checker) coalesce(at ast, t typ, args []node) (node, error) {
 	var kept []node
+	if t.nameless() {
+		kept, args = args, nil
+	}
 	for _, n := range args {
 		if isNull(n) {
 			continue
@@ -152,6 +155,9 @@ func (c *checker) nullIf(at *astSpecial, args []node) (node, error) {
 		return nil, err
 	}
 	eq := n.(*operation)
+	if (isNull(eq.l) || isNull(eq.r)) && !eq.l.typeOf().nameless() {
+		return eq.l, nil // as Postgres's planner does
+	}
 	compare := eq.op.compare
 	return c.computed(at, &applied{t: eq.l.typeOf(), args: []node{eq.l, eq.r}, lax: true, sql: sqlCall(at.name), apply: func(v []value) (value, error) {
 		if !v[0].null && !v[1].null && compare(v[0], v[1]) == 0 {
@@ -193,7 +199,7 @@ func (c *checker) choose(a *astCase) (node, error) {
 	var args []node
 	otherwise := results[0]
 	for i, n := range conditions {
-		if k, ok := n.(*constant); ok {
+		if k, ok := n.(*constant); ok && !t.nameless() {
 			if k.value.null || k.value.n == 0 {
 				continue
 			}

@@ -147,6 +147,10 @@ func (t typ) String() string {
 	return t.kind.info().name
 }
 
+// nameless: a constant of the type has its type from its partner, since its name
+// would need its schema. So it must not be left alone.
+func (t typ) nameless() bool { return t.kind == kindEnum || t.elem == kindEnum }
+
 // collates: comparisons depend on a collation.
 func (t typ) collates() bool { return t.kind.info().collates || t.elem.info().collates }
 

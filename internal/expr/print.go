@@ -136,7 +136,7 @@ func (p printer) in(n *inList) {
 // saying, and saying it would need its schema.
 func (p printer) constant(n *constant) {
 	switch k := n.t.kind; {
-	case n.t.elem == kindEnum || k == kindEnum:
+	case n.t.nameless():
 		if n.value.null {
 			p.WriteString("NULL")
 			return
