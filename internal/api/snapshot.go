@@ -20,7 +20,7 @@ const (
 	// stallTimeout is how long a body may stand still because the snapshot
 	// does.
 	stallTimeout = 90 * time.Second
-	// settleTime is how long an answer waits for its chunk to be whole. Rows that
+	// settleTime is how long an answer waits for the first chunk to be whole. Rows that
 	// cannot be read are then refused with the reason; later, the body can only be
 	// cut, and a client that asks again learns nothing.
 	settleTime = 100 * time.Millisecond
@@ -143,8 +143,10 @@ func (v *visit) serveChunk(k int) error {
 	if err := v.awaitChunk(chunk); err != nil {
 		return err
 	}
-	if err := v.awaitWhole(chunk); err != nil {
-		return err
+	if k == 0 {
+		if err := v.awaitWhole(chunk); err != nil {
+			return err
+		}
 	}
 	size, closed, err := chunk.Size()
 	if err != nil {

@@ -112,8 +112,7 @@ func (c *caseFile) readTo(s *caseShape, target wal.LSN) []part {
 		last := &parts[len(parts)-1]
 		a := c.answer(s)
 		if a.err != nil {
-			last.note += fmt.Sprintf("%d, cut off\n", a.status)
-			return nil
+			return a.err // cut off: a client asks again
 		}
 		switch a.status {
 		case http.StatusOK:
