@@ -3,6 +3,7 @@ package api
 import (
 	"context"
 	"errors"
+	"maps"
 	"net"
 	"net/http"
 	"slices"
@@ -34,9 +35,11 @@ type lot struct {
 	stopped chan struct{} // closed by Close: nothing is parked any more
 	waiting atomic.Int64  // connections whose request waits
 
-	mu    sync.Mutex // leaf: held for map operations only
-	conns map[*waiter]struct{}
-	all   sync.WaitGroup // one for each of conns
+	mu      sync.Mutex // leaf: held for map operations only
+	conns   map[*waiter]struct{}
+	closed  bool           // nothing enters any more
+	severed bool           // by cut
+	all     sync.WaitGroup // one for each of conns
 }
 
 // lotKey is where a request's context has its server's lot.
@@ -60,12 +63,15 @@ func (l *lot) Accept() (net.Conn, error) {
 // when they have been answered.
 func (l *lot) Close() error {
 	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.isStopped() {
+	was := l.closed
+	l.closed = true
+	all := slices.Collect(maps.Keys(l.conns))
+	l.mu.Unlock()
+	if was {
 		return nil
 	}
 	close(l.stopped)
-	for p := range l.conns {
+	for _, p := range all {
 		select {
 		case <-p.answered:
 			p.stopReading()
@@ -102,16 +108,19 @@ func (l *lot) wait(ctx context.Context) error {
 	}
 }
 
-// cut closes all connections.
+// cut closes all connections, also one that is just being parked.
 func (l *lot) cut() {
 	l.mu.Lock()
-	all := make([]*waiter, 0, len(l.conns))
+	l.severed = true
+	var conns []net.Conn
 	for p := range l.conns {
-		all = append(all, p)
+		if p.conn != nil {
+			conns = append(conns, p.conn)
+		}
 	}
 	l.mu.Unlock()
-	for _, p := range all {
-		_ = p.conn.Close() // nobody is left to tell
+	for _, c := range conns {
+		_ = c.Close() // nobody is left to tell
 	}
 }
 
@@ -119,12 +128,23 @@ func (l *lot) cut() {
 func (l *lot) enter(p *waiter) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.isStopped() {
+	if l.closed {
 		return false
 	}
 	l.conns[p] = struct{}{}
 	l.all.Add(1)
 	return true
+}
+
+// seat gives who has entered the connection.
+func (l *lot) seat(p *waiter, conn net.Conn) {
+	l.mu.Lock()
+	p.conn = conn
+	severed := l.severed
+	l.mu.Unlock()
+	if severed {
+		_ = conn.Close() // cut came in between
+	}
 }
 
 func (l *lot) forget(p *waiter) {
@@ -137,8 +157,8 @@ func (l *lot) forget(p *waiter) {
 // waiter is a connection whose request waits.
 type waiter struct {
 	lot   *lot
-	conn  net.Conn
-	ahead []byte // of the next request, read already
+	conn  net.Conn // set by seat
+	ahead []byte   // of the next request, read already
 	first [1]byte
 	leave context.CancelCauseFunc // ends the request: the client has left
 	// answered is closed when the response is out, or will not be. keep, set
@@ -194,14 +214,14 @@ func (v *visit) park() *waiter {
 		l.forget(p)
 		return nil
 	}
-	p.conn = conn
 	if n := buf.Reader.Buffered(); n > 0 {
 		next, _ := buf.Reader.Peek(n) // it is there
 		p.ahead = slices.Clone(next)
 	}
 	if c, ok := conn.(*resumed); ok {
-		p.conn, p.ahead = c.Conn, append(p.ahead, c.ahead...)
+		conn, p.ahead = c.Conn, append(p.ahead, c.ahead...)
 	}
+	l.seat(p, conn)
 	v.detach(p)
 	return p
 }
@@ -239,7 +259,8 @@ func (v *visit) answer(p *waiter, rest func() error) {
 	p.leave(nil)
 	v.leave()
 	if p.keep {
-		// A connection that is gone fails at the next use.
+		// A connection that is gone fails at the next use. net/http's own refusals set
+		// no deadline for writing.
 		_ = p.conn.SetWriteDeadline(time.Time{})
 		_ = p.conn.SetReadDeadline(time.Now().Add(p.lot.idle))
 	} else {
@@ -287,7 +308,6 @@ func (p *waiter) watch() {
 	}
 	<-p.answered
 	if p.keep && len(p.ahead) > 0 {
-		_ = p.conn.SetReadDeadline(time.Time{}) // the server sets its own
 		select {
 		case p.lot.back <- &resumed{p.conn, p.ahead}:
 			return

@@ -13,6 +13,7 @@ import (
 	"net"
 	"net/http"
 	"strings"
+	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -355,6 +356,74 @@ func TestParkedShutdown(t *testing.T) {
 	}
 	if rest, err := io.ReadAll(streams.in); len(rest) > 0 || err != nil {
 		t.Errorf("behind the stream: %q, %v", rest, err)
+	}
+}
+
+// TestParkedClose: Close ends the requests that wait too.
+func TestParkedClose(t *testing.T) {
+	d := newDock(t, insecure(), false)
+	c := d.dial(t)
+	c.send(t, get(d.live+"0_inf"))
+	d.awaitParked(t, 1)
+	if err := d.srv.Close(); err != nil {
+		t.Error(err)
+	}
+	if rest, err := io.ReadAll(c.in); len(rest) > 0 || err != nil && !errors.Is(err, syscall.ECONNRESET) {
+		t.Errorf("%q, %v", rest, err)
+	}
+	if err := d.srv.lot.wait(t.Context()); err != nil {
+		t.Error(err)
+	}
+	if n := d.handler.existing.n.Load(); n != 0 {
+		t.Errorf("%d at work", n)
+	}
+}
+
+// TestParkedDeadlines: the deadlines of an answer are not those of the next request.
+func TestParkedDeadlines(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := newHarbour(t)
+		handler := serve(insecure(), h)
+		p := pipe(t, handler)
+		conn, err := p.dial(t.Context(), "", "")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer conn.Close()
+		s := &socket{conn, bufio.NewReader(conn)}
+		s.send(t, get("/v1/shape?table=boats&offset=0_inf&live=true&handle="+handleOf(t, handler)))
+		s.mustRead(t)
+		time.Sleep(insecure().WriteTimeout + time.Second) // of the bubble's time
+		s.send(t, "GET /%zz HTTP/1.1\r\nHost: x\r\n\r\n")
+		if a := s.mustRead(t); a.status != "400 Bad Request" {
+			t.Errorf("%+v", a)
+		}
+	})
+}
+
+// broken is a connection on which nothing can be written.
+type broken struct {
+	net.Conn
+	tries int
+}
+
+func (b *broken) Write([]byte) (int, error) {
+	b.tries++
+	return 0, io.ErrClosedPipe
+}
+
+// TestReplyThatBreaks: nothing follows a piece that was not written.
+func TestReplyThatBreaks(t *testing.T) {
+	for _, size := range []int{10, 2 * replyBytes} {
+		conn := &broken{}
+		w := &reply{conn: conn, header: http.Header{}}
+		w.WriteHeader(http.StatusOK)
+		_, first := w.Write(make([]byte, size))
+		second := w.FlushError()
+		_, third := w.Write(make([]byte, size))
+		if (size > replyBytes && first == nil) || second == nil || third == nil || w.finish() == nil || conn.tries != 1 {
+			t.Errorf("%d bytes: %v, %v, %v after %d tries", size, first, second, third, conn.tries)
+		}
 	}
 }
 
