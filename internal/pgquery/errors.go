@@ -24,7 +24,7 @@ var (
 	ErrLockTimeout = errors.New("timed out waiting for a lock")
 	// ErrPoolTimeout: all connections were in use for too long.
 	ErrPoolTimeout = errors.New("timed out waiting for a connection of the pool")
-	// ErrSlow: a snapshot's first row took too long.
+	// ErrSlow: a snapshot took too long to begin, or its first row did.
 	ErrSlow = errors.New("first row took too long")
 	// ErrDenied: our role may not do that.
 	ErrDenied = errors.New("permission denied")
@@ -42,6 +42,7 @@ var (
 const (
 	textLock   = "Snapshot timed out while waiting for a table lock"
 	textPool   = "Snapshot creation failed because of a connection pool queue timeout"
+	textBegin  = "Snapshot query took too long to start reading from the database"
 	textUnable = "Unable to create initial snapshot: "
 )
 

@@ -14,8 +14,11 @@ import (
 	"github.com/spillway-sync/spillway/internal/wal"
 )
 
-// errFirstRow is the cause by which a query without rows is cancelled.
-var errFirstRow = errors.New("no row within the limit")
+// The causes by which a snapshot is cancelled that does not begin, or that has no row.
+var (
+	errBegin    = errors.New("not begun within the limit")
+	errFirstRow = errors.New("no row within the limit")
+)
 
 // Snapshot reads a definition's first rows. onStart is called once with what the
 // snapshot sees and the partitions it finds, before any row; then onRow with each row, indexed like
@@ -52,8 +55,11 @@ func (db *DB) read(ctx context.Context, what string, def *shape.Def, query state
 	if r.callback != nil {
 		return r.callback
 	}
-	if errors.Is(context.Cause(ctx), errFirstRow) {
+	switch cause := context.Cause(ctx); {
+	case errors.Is(cause, errFirstRow):
 		err = &Error{Kind: ErrSlow, Text: textSlow(db.cfg.FirstRowLimit), Err: err}
+	case errors.Is(cause, errBegin):
+		err = &Error{Kind: ErrSlow, Text: textBegin, Err: err}
 	}
 	return fmt.Errorf("%s of %s: %w", what, relation(def.Table.Schema, def.Table.Name), typedIn(ctx, err))
 }
@@ -74,9 +80,15 @@ type reader struct {
 }
 
 func (r *reader) read(ctx context.Context, onStart func(wal.Snapshot, []Edge) error) error {
+	// Postgres limits the waits for locks. What else may take long is the way to it.
+	timer := time.AfterFunc(r.db.cfg.LockLimit+r.db.cfg.FirstRowLimit, func() { r.cancel(errBegin) })
+	defer timer.Stop()
 	snap, edges, err := r.begin(ctx)
 	if err != nil {
 		return err
+	}
+	if !timer.Stop() {
+		return errBegin
 	}
 	if r.callback = onStart(snap, edges); r.callback != nil {
 		return r.callback

@@ -8,7 +8,9 @@ import (
 	"fmt"
 	"runtime"
 	"slices"
+	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -361,6 +363,33 @@ func TestSnapshotFailures(t *testing.T) {
 			t.Error(err)
 		}
 		run(t, conn, "rollback")
+	})
+	t.Run("silent", func(t *testing.T) {
+		// Who answers has stopped: nothing is waited for without a limit.
+		db := open(t, pg, func(c *Config) {
+			c.LockLimit, c.FirstRowLimit, c.URL = 50*time.Millisecond, 50*time.Millisecond, c.URL+"&application_name=silent"
+		})
+		if err := db.Snapshot(t.Context(), all(tab), start, row); err != nil {
+			t.Fatal(err)
+		}
+		for _, r := range pg.Query("select pid from pg_stat_activity where application_name = 'silent'") {
+			pid, err := strconv.Atoi(r[0])
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := syscall.Kill(pid, syscall.SIGSTOP); err != nil {
+				t.Fatal(err)
+			}
+			defer func() {
+				if err := syscall.Kill(pid, syscall.SIGCONT); err != nil {
+					t.Error(err)
+				}
+			}()
+		}
+		err := db.Snapshot(t.Context(), all(tab), start, row)
+		if !errors.Is(err, ErrSlow) || clientText(err) != "Snapshot query took too long to start reading from the database" {
+			t.Error(err)
+		}
 	})
 	t.Run("denied", func(t *testing.T) {
 		_, url := role(t, pg, "")
