@@ -49,7 +49,7 @@ type audit struct {
 func (e *Engine) watchDatabase(ctx context.Context) {
 	t := time.NewTicker(e.cfg.AuditEvery)
 	defer t.Stop()
-	seen := make(map[uint32]pgquery.Fingerprint)
+	seen := make(map[uint32]looked)
 	for n := 1; ; n++ {
 		select {
 		case <-t.C:

@@ -3,30 +3,40 @@ package engine
 import (
 	"context"
 	"errors"
+	"maps"
+	"slices"
 
 	"github.com/spillway-sync/spillway/internal/pgquery"
 	"github.com/spillway-sync/spillway/internal/registry"
 	"github.com/spillway-sync/spillway/internal/shape"
 )
 
+// looked is how a table was found in order, and the newest shape that was then: one
+// that came after it may have been defined by what the table was before.
+type looked struct {
+	pgquery.Fingerprint
+	newest shape.ID
+}
+
+// due reports whether a shape has to be compared with its table, which is like f now.
+func (l looked) due(f pgquery.Fingerprint, id shape.ID) bool {
+	return l.Fingerprint != f || id > l.newest
+}
+
 // reconcile rotates the shapes of tables that changed without a word in the
 // stream. seen remembers what was found in order before.
-func (e *Engine) reconcile(ctx context.Context, seen map[uint32]pgquery.Fingerprint) error {
-	byTable := make(map[uint32][]*registry.Shape)
+func (e *Engine) reconcile(ctx context.Context, seen map[uint32]looked) error {
+	watched := make(map[uint32]bool)
 	for sp := range e.registry.All() {
 		if sp.State() == registry.Live {
-			oid := sp.Def().Table.OID
-			byTable[oid] = append(byTable[oid], sp)
+			watched[sp.Def().Table.OID] = true
 		}
 	}
-	e.db.InvalidateOthers(func(oid uint32) bool { return byTable[oid] != nil })
-	if len(byTable) == 0 {
+	e.db.InvalidateOthers(func(oid uint32) bool { return watched[oid] })
+	if len(watched) == 0 {
 		return nil
 	}
-	oids := make([]uint32, 0, len(byTable))
-	for oid := range byTable {
-		oids = append(oids, oid)
-	}
+	oids := slices.Sorted(maps.Keys(watched))
 	found, _, err := e.db.Kin(ctx, oids)
 	if err != nil {
 		return err
@@ -38,17 +48,26 @@ func (e *Engine) reconcile(ctx context.Context, seen map[uint32]pgquery.Fingerpr
 	if err != nil {
 		return err
 	}
-	for oid, shapes := range byTable {
-		f, ok := now[oid]
-		if ok && seen[oid] == f {
-			continue
+	// Not before Postgres was asked: a shape may have come meanwhile, and the table
+	// have changed after that.
+	shapes, newest := make(map[uint32][]*registry.Shape), shape.ID(0)
+	for sp := range e.registry.All() {
+		newest = max(newest, sp.ID())
+		oid := sp.Def().Table.OID
+		if f, ok := now[oid]; watched[oid] && (!ok || seen[oid].due(f, sp.ID())) {
+			shapes[oid] = append(shapes[oid], sp)
 		}
-		e.db.Invalidate(oid)
-		if err := e.reexamine(ctx, shapes, f, ok); err != nil {
+	}
+	for oid, list := range shapes {
+		f, ok := now[oid]
+		if !ok || seen[oid].Fingerprint != f {
+			e.db.Invalidate(oid)
+		}
+		if err := e.reexamine(ctx, list, f, ok); err != nil {
 			return err
 		}
 		if f.Full {
-			seen[oid] = f // or it is looked at until it is
+			seen[oid] = looked{f, newest} // or it is looked at until it is
 		}
 	}
 	return nil
@@ -66,10 +85,12 @@ func (e *Engine) reexamine(ctx context.Context, shapes []*registry.Shape, f pgqu
 		}
 	}
 	for _, sp := range shapes {
-		switch {
+		switch state := sp.State(); {
+		case state != registry.Live && state != registry.Snapshotting:
+			// It is built anew, or rests until somebody asks for it to be.
 		case t == nil:
 			remove(sp, shape.ReasonSchema, "the table was dropped")
-		case !f.Published:
+		case !f.Published && state == registry.Live: // or it is being published
 			// The next request publishes it again, or says why that fails.
 			remove(sp, shape.ReasonIdentity, "the table, or a partition of it, is not wholly in the publication any more")
 		default:
