@@ -264,6 +264,9 @@ func (c *checker) choice(at ast, name string, l, r node) (node, error) {
 	}
 	rows := operators[name]
 	if rows == nil {
+		if name == "^" {
+			return nil, c.fail(at, "the operator ^ is not supported, as its last digit depends on the server")
+		}
 		if arrayOperators[name] != nil {
 			return nil, c.noOperator(at, l, r)
 		}

@@ -61,6 +61,9 @@ func (o *oracle) computes(least int, next func() string) {
 		if _, again, err := expr.Value(sql, o.cols); err != nil || again != sql {
 			o.t.Errorf("%s: canonical text %s\nread again: %s, %v", text, sql, again, err)
 		}
+		if clause, err := expr.Compile(text, nil, o.cols); err == nil {
+			o.checkTerms(clause)
+		}
 		for i, want := range o.tryAll(text, sql) {
 			a, b := verdict(want[0]), verdict(want[1])
 			if a == conflict || b == conflict {
