@@ -59,6 +59,9 @@ func (c *doctorCmd) Run(ctx context.Context, k *kong.Context) error {
 	if c.SQL {
 		return printScript(&cfg, tables)
 	}
+	if _, err := certificate(cfg); err != nil && len(wrong) == 0 { // else its settings may be what is wrong
+		wrong = append(wrong, err)
+	}
 	r := doctor.Examine(ctx, doctor.Options{
 		Config: cfg, Faults: wrong.lines(), Warnings: strangers(k, os.Environ()), Tables: tables, Descriptors: descriptors(),
 	})

@@ -174,6 +174,10 @@ func (x *examination) replicationMode(ctx context.Context) {
 	if !x.found.MayReplicate || x.found.MaxSenders == 0 {
 		return // told already, and nothing else would be found
 	}
+	if x.running && x.found.Senders >= x.found.MaxSenders {
+		g.ok("replication_mode", "not tried: the last walsender is in use, by the running service it seems")
+		return
+	}
 	limited, cancel := context.WithTimeout(ctx, connectLimit)
 	defer cancel()
 	s, err := pgrepl.Connect(limited, pgrepl.Config{

@@ -2,9 +2,11 @@ package doctor
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/spillway-sync/spillway/internal/engine"
 	"github.com/spillway-sync/spillway/internal/pgquery"
@@ -79,15 +81,18 @@ func Examine(ctx context.Context, o Options) *Report {
 	}
 	defer db.Close()
 	x.db = db
+	if err := x.server(ctx); err != nil {
+		x.unanswered(groupServer, err)
+		r.NotChecked = []string{groupRole, groupSlot, groupPublication, groupTables, groupTransactions}
+		return r
+	}
+	x.role(ctx)
 	for _, part := range []struct {
 		group string
 		look  func(context.Context) error
-	}{
-		{groupServer, x.server}, {groupRole, x.role}, {groupSlot, x.slot}, {groupPublication, x.publication},
-		{groupTables, x.tables}, {groupTransactions, x.transactions},
-	} {
+	}{{groupSlot, x.slot}, {groupPublication, x.publication}, {groupTables, x.tables}, {groupTransactions, x.transactions}} {
 		if err := part.look(ctx); err != nil {
-			x.group(part.group).fail("question", err.Error(), "Try again; if it stays, report it.")
+			x.unanswered(part.group, err)
 		}
 	}
 	return r
@@ -106,6 +111,16 @@ type examination struct {
 	found pgquery.Server
 	slots pgquery.SlotHealth
 	pub   *pgquery.Publication // nil: there is none
+}
+
+// unanswered says that Postgres could not be asked.
+func (x *examination) unanswered(group string, err error) {
+	remedy := "Try again; if it stays, report it."
+	var pg *pgconn.PgError
+	if errors.As(err, &pg) && pg.Code == "42501" {
+		remedy = "Let our role do what is named, as everybody may unless it was revoked."
+	}
+	x.group(group).fail("question", err.Error(), remedy)
 }
 
 // ask runs f in a transaction that cannot change anything.

@@ -205,10 +205,7 @@ func judgeConnections(g group, f *serverFacts, pool int, running bool) {
 }
 
 // role looks at what our role may do.
-func (x *examination) role(ctx context.Context) error {
-	if x.found.Role == "" {
-		return nil // the server could not be asked; that is told
-	}
+func (x *examination) role(ctx context.Context) {
 	g := x.group(groupRole)
 	if x.found.MayReplicate {
 		g.ok("replication", "%s may replicate", x.found.Role)
@@ -223,5 +220,4 @@ func (x *examination) role(ctx context.Context) error {
 			"Run ALTER ROLE "+ident(x.found.Role)+" SET default_transaction_read_only = off (some providers switch it on when the disk is full: make room then).")
 	}
 	x.replicationMode(ctx)
-	return nil
 }

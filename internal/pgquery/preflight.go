@@ -50,7 +50,7 @@ func (db *DB) Server(ctx context.Context) (f Server, err error) {
 				exists (select from pg_replication_slots where slot_name = $1),
 				(select count(*)::int4 from pg_stat_activity where backend_type = 'walsender'),
 				current_setting('max_wal_senders')::int4,
-				(select setting::int4 from pg_settings where name = 'max_slot_wal_keep_size'),
+				coalesce((select setting::int4 from pg_settings where name = 'max_slot_wal_keep_size'), -1),
 				(select setting::int4 from pg_settings where name = 'wal_sender_timeout')
 			from pg_roles r where r.rolname = current_user`, db.cfg.Slot).
 			Scan(&f.Version, &f.WALLevel, &f.Encoding, &f.Role, &f.MayReplicate, &f.Standby,

@@ -28,6 +28,11 @@ func TestDoctor(t *testing.T) {
 		t.Error("it tells the password, or colours what is no terminal")
 	}
 
+	bad = command(t, []string{"doctor"}, "DATABASE_URL=postgresql://u@127.0.0.1:1/d", "SPILLWAY_INSECURE=true", "SPILLWAY_TLS_CERT=/nowhere.pem", "SPILLWAY_TLS_KEY=/nowhere.key").start()
+	if code := bad.exit(30 * time.Second); code != 1 || !strings.Contains(bad.out.String(), "SPILLWAY_TLS_CERT, SPILLWAY_TLS_KEY: ") {
+		t.Errorf("a certificate that is not there: exit code %d", code)
+	}
+
 	db := pgtest.New(t)
 	db.Exec("CREATE TABLE items (id int PRIMARY KEY)")
 	s := newService(t, db.URL)
