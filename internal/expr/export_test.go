@@ -45,6 +45,21 @@ func ComputationNames() []string {
 	return out
 }
 
+// FunctionNames lists the function table for comparison with pg_proc.
+func FunctionNames() []string {
+	var out []string
+	for name, rows := range functions {
+		for _, f := range rows {
+			for _, k := range f.args {
+				name += " " + k.info().name
+			}
+			out = append(out, name)
+			name = f.name
+		}
+	}
+	return out
+}
+
 // Value compiles an expression of any type. The function it returns gives the
 // output text for a row, nil for NULL; sql is the canonical text.
 func Value(text string, cols []Column) (eval func(wal.Tuple) ([]byte, error), sql string, err error) {

@@ -257,6 +257,27 @@ func TestTables(t *testing.T) {
 	compareSets(t, "operator", texts(rows), expr.OperatorNames())
 }
 
+// TestFunctionCatalogue: of each name and number of operands we have all rows of
+// pg_proc over our types, so that the choice among them is Postgres's.
+func TestFunctionCatalogue(t *testing.T) {
+	o := newOracle(t)
+	var ours, known []string
+	for _, f := range expr.FunctionNames() {
+		if !strings.HasPrefix(f, "ilike ") { // Electric's
+			ours = append(ours, f)
+			known = append(known, fmt.Sprintf("(%s, %d)", quote(strings.Fields(f)[0]), len(strings.Fields(f))-1))
+		}
+	}
+	rows, err := o.query(`select proname || ' ' || (select string_agg(t.typname, ' ' order by n) from unnest(proargtypes) with ordinality a(oid, n)
+			join pg_type t on t.oid = a.oid)
+		from pg_proc p where pronamespace = 'pg_catalog'::regnamespace and (proname, pronargs) in (` + strings.Join(known, ", ") + `)
+		and not exists (select from unnest(proargtypes) a(oid) where a.oid not in ` + catalogueKinds + `)`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	compareSets(t, "function", texts(rows), ours)
+}
+
 func texts(rows []wal.Tuple) []string {
 	out := make([]string, len(rows))
 	for i, r := range rows {
