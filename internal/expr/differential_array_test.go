@@ -146,7 +146,8 @@ func (g *generator) otherAtom() string {
 		return "e " + g.of("=", "<>", "<", ">=") + g.of("any", "all") + g.of("('{sad,glad}')", "('{ok,NULL}')", "('{\"a b\"}')")
 	case 7:
 		return g.of("ia::text = '{1,5}'", "ia::int8[] = la", "ta::text = '{a}'", "la::int4[] = ia", "ta::varchar[] = va", "'{1,2}'::text::int4[] && ia",
-			"ba::text[] = '{true,false}'", "na::float8[] && '{1}'", "ia::text[] && ta", "ia || i8 = la", "ia || 5 && '{5}'", "5 || ia @> '{5}'", "'{7}' || ia @> '{7}'")
+			"ba::text[] = '{true,false}'", "na::float8[] && '{1}'", "ia::text[] && ta", "va::varchar(1)[]", "ta::char(2)[]", "na::numeric(4,1)[] = na", "'{abc,NULL,ä}'::varchar(2)[] || va", "ARRAY[t, v]::char(3)[]", "ia::varchar(1)[] @> '{1}'",
+			"ia || i8 = la", "ia || 5 && '{5}'", "5 || ia @> '{5}'", "'{7}' || ia @> '{7}'")
 	}
 	return g.of("f4", "f8", "n", "i8") + g.of(" = any", " <> all") + g.of("('{0.1,1}'::numeric[])", "('{0.1,5}'::float8[])", "('{0.1}'::float4[])", "('{1,5}'::int2[])", "('{5,NULL,1}')")
 }
