@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net/http"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -39,7 +38,6 @@ type Service struct {
 	// Memory is what may be kept of one shape's rows, in bytes; the rest goes to
 	// files. A page of the log comes on top.
 	Memory   int64
-	HTTP     *http.Client        // nil: http.DefaultClient
 	Progress func(at Checkpoint) // nil: nobody wants to know
 }
 

@@ -167,11 +167,7 @@ func (c *check) ask(ctx context.Context, q url.Values) (p *page, again bool, err
 	if err != nil {
 		return nil, false, fmt.Errorf("make a request: %w", withoutURL(err))
 	}
-	client := c.HTTP
-	if client == nil {
-		client = http.DefaultClient
-	}
-	resp, err := client.Do(req)
+	resp, err := http.DefaultClient.Do(req)
 	if err != nil {
 		return nil, true, fmt.Errorf("ask for its log: %w", withoutURL(err))
 	}
