@@ -142,6 +142,8 @@ type columnRow struct {
 	Deterministic *bool
 	Encoding      string
 	Parts         []string
+	Xmin          uint32
+	Files         int64
 }
 
 // partsQuery lists the labels of enums and the attributes of composites that the type
@@ -167,6 +169,11 @@ case when a.atttypid >= 16384 then (
 	) lines
 ) end`
 
+// filesQuery makes one number of the files of table c and its descendants.
+const filesQuery = `
+(with recursive family(oid) as (select c.oid union select h.inhrelid from family f join pg_inherits h on h.inhparent = f.oid)
+	select hashtextextended(string_agg(concat_ws(' ', r.oid, r.relfilenode), ',' order by r.oid), 0) from family join pg_class r using (oid))`
+
 // The base of a domain may be a domain again. The catalogue's columns for
 // locales differ between versions: to_jsonb reads those that are there. A stored
 // generated column is like any other if our publication has it (Postgres 18).
@@ -187,7 +194,8 @@ select c.oid, c.relkind::text, c.relreplident::text, c.relpersistence::text,
 		'provider', coalesce(to_jsonb(d)->>'datlocprovider', 'c'), 'collate', d.datcollate, 'ctype', d.datctype,
 		'locale', coalesce(to_jsonb(d)->>'datlocale', to_jsonb(d)->>'daticulocale')),
 	co.collisdeterministic,
-	pg_encoding_to_char(d.encoding)::text, ` + partsQuery + `
+	pg_encoding_to_char(d.encoding)::text, ` + partsQuery + `,
+	a.xmin, ` + filesQuery + `
 from pg_class c
 join pg_namespace n on n.oid = c.relnamespace
 join pg_database d on d.datname = current_database()
@@ -215,7 +223,7 @@ order by a.attnum`
 func buildTable(schema, name string, rows []columnRow) *shape.Table {
 	t := &shape.Table{
 		OID: rows[0].OID, Schema: schema, Name: name,
-		Kind: rows[0].Kind[0], Identity: rows[0].Identity[0],
+		Kind: rows[0].Kind[0], Identity: rows[0].Identity[0], Files: rows[0].Files,
 	}
 	keys := 0
 	for i := range rows {
@@ -248,7 +256,7 @@ func (r *columnRow) column() shape.Column {
 			Bytewise: true, Deterministic: true,
 		},
 		Num: r.Num, TypMod: r.TypMod, NotNull: r.NotNull,
-		Dims: int(r.Dims), SchemaType: r.TypeName, Parts: r.Parts,
+		Dims: int(r.Dims), SchemaType: r.TypeName, Parts: r.Parts, Xmin: r.Xmin,
 	}
 	if r.Generated != "" {
 		c.Generated = r.Generated[0]

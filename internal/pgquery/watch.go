@@ -13,7 +13,7 @@ import (
 type Fingerprint struct {
 	Schema, Name string
 	// Columns changes with names, types, order and constraints of columns, with what
-	// their types are made of, and with the primary key.
+	// their types are made of, with the primary key, and when rows are written anew.
 	Columns int64
 	// Full: the table, or every descendant that holds rows, has REPLICA IDENTITY
 	// FULL.
@@ -66,8 +66,9 @@ func (db *DB) Watch(ctx context.Context, oids []uint32) (map[uint32]Fingerprint,
 const fingerprintQuery = `
 select c.oid, n.nspname::text, c.relname::text,
 	coalesce((select hashtextextended(string_agg(concat_ws(' ', a.attnum, a.attname, a.atttypid, a.atttypmod,
-		a.attnotnull, a.attgenerated, a.attcollation, ` + partsQuery + `), ',' order by a.attnum), 0)
+		a.attnotnull, a.attgenerated, a.attcollation, a.xmin, ` + partsQuery + `), ',' order by a.attnum), 0)
 		from pg_attribute a where a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped), 0)
+	# ` + filesQuery + `
 	# coalesce((select hashtextextended(concat_ws(' ', i.indkey, i.indimmediate), 1) from pg_index i where i.indrelid = c.oid and i.indisprimary), 0)
 from pg_class c join pg_namespace n on n.oid = c.relnamespace
 where c.oid = any($1::oid[])`

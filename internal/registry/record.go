@@ -25,6 +25,7 @@ type tableRecord struct {
 	Columns    []columnRecord `json:"columns"`
 	PK         []int          `json:"pk,omitempty"`
 	Deferrable bool           `json:"deferrable,omitempty"`
+	Files      int64          `json:"files,omitempty"`
 }
 
 type columnRecord struct {
@@ -40,6 +41,7 @@ type columnRecord struct {
 	Dims          int        `json:"dims,omitempty"`
 	SchemaType    string     `json:"schema_type"`
 	Parts         []string   `json:"parts,omitempty"`
+	Xmin          uint32     `json:"xmin,omitempty"`
 }
 
 type typeRecord struct {
@@ -140,7 +142,7 @@ type Tombstone struct {
 func recordTable(t *shape.Table) tableRecord {
 	r := tableRecord{
 		OID: t.OID, Schema: t.Schema, Name: t.Name,
-		Kind: t.Kind, Identity: t.Identity, PK: t.PK, Deferrable: t.Deferrable,
+		Kind: t.Kind, Identity: t.Identity, PK: t.PK, Deferrable: t.Deferrable, Files: t.Files,
 		Columns: make([]columnRecord, len(t.Columns)),
 	}
 	for i := range t.Columns {
@@ -150,7 +152,7 @@ func recordTable(t *shape.Table) tableRecord {
 			Type:     recordType(&c.Type),
 			Bytewise: c.Bytewise, Deterministic: c.Deterministic, Case: uint8(c.Case),
 			Num: c.Num, TypMod: c.TypMod, NotNull: c.NotNull,
-			Generated: c.Generated, Dims: c.Dims, SchemaType: c.SchemaType, Parts: c.Parts,
+			Generated: c.Generated, Dims: c.Dims, SchemaType: c.SchemaType, Parts: c.Parts, Xmin: c.Xmin,
 		}
 	}
 	return r
@@ -159,7 +161,7 @@ func recordTable(t *shape.Table) tableRecord {
 func (r *tableRecord) table() *shape.Table {
 	t := &shape.Table{
 		OID: r.OID, Schema: r.Schema, Name: r.Name,
-		Kind: r.Kind, Identity: r.Identity, PK: r.PK, Deferrable: r.Deferrable,
+		Kind: r.Kind, Identity: r.Identity, PK: r.PK, Deferrable: r.Deferrable, Files: r.Files,
 		Columns: make([]shape.Column, len(r.Columns)),
 	}
 	for i := range r.Columns {
@@ -171,7 +173,7 @@ func (r *tableRecord) table() *shape.Table {
 				Bytewise: c.Bytewise, Deterministic: c.Deterministic, Case: expr.Case(c.Case),
 			},
 			Num: c.Num, TypMod: c.TypMod, NotNull: c.NotNull,
-			Generated: c.Generated, Dims: c.Dims, SchemaType: c.SchemaType, Parts: c.Parts,
+			Generated: c.Generated, Dims: c.Dims, SchemaType: c.SchemaType, Parts: c.Parts, Xmin: c.Xmin,
 		}
 	}
 	return t

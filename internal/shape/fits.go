@@ -24,21 +24,44 @@ func (d *Def) Fits(t *Table) error {
 	case (d.AllColumns || len(was.PK) == 0) && len(t.Columns) != len(was.Columns):
 		return fmt.Errorf("%w: it has %d columns and had %d", ErrSchema, len(t.Columns), len(was.Columns))
 	}
-	used := append([]int(nil), d.Columns...)
-	if d.Where != nil {
-		used = append(used, d.Where.Columns()...)
+	for _, i := range d.Columns {
+		if err := fits(was, t, i); err != nil {
+			return err
+		}
 	}
-	for _, i := range used {
-		c := &was.Columns[i]
-		j := t.Find(c.Name)
-		if j < 0 {
-			return fmt.Errorf("%w: column %q is gone", ErrSchema, c.Name)
+	if d.Where == nil {
+		return nil
+	}
+	for _, i := range d.Where.Columns() {
+		if err := fits(was, t, i); err != nil {
+			return err
 		}
-		if n := &t.Columns[j]; n.Type.OID != c.Type.OID || n.TypMod != c.TypMod || n.Generated != c.Generated {
-			return fmt.Errorf("%w: column %q has another type", ErrSchema, c.Name)
-		} else if !grown(c.Parts, n.Parts) {
-			return fmt.Errorf("%w: the type of column %q has other labels or attributes", ErrSchema, c.Name)
+		c, n := &was.Columns[i], &t.Columns[t.Find(was.Columns[i].Name)]
+		if c.Bytewise != n.Bytewise || c.Deterministic != n.Deterministic || c.Case != n.Case {
+			return fmt.Errorf("%w: column %q has another collation", ErrSchema, c.Name)
 		}
+	}
+	return nil
+}
+
+// fits is Fits for the column at i of was. That rows were written anew does no harm
+// (VACUUM FULL), nor that a column is described anew (SET DEFAULT); both together, at
+// whatever times, may have been ALTER COLUMN … TYPE … USING, which can give other
+// values of the same type.
+func fits(was, is *Table, i int) error {
+	c := &was.Columns[i]
+	j := is.Find(c.Name)
+	if j < 0 {
+		return fmt.Errorf("%w: column %q is gone", ErrSchema, c.Name)
+	}
+	n := &is.Columns[j]
+	switch {
+	case n.Type.OID != c.Type.OID || n.TypMod != c.TypMod || n.Generated != c.Generated:
+		return fmt.Errorf("%w: column %q has another type", ErrSchema, c.Name)
+	case !grown(c.Parts, n.Parts):
+		return fmt.Errorf("%w: the type of column %q has other labels or attributes", ErrSchema, c.Name)
+	case was.Files != 0 && was.Files != is.Files && c.Xmin != n.Xmin:
+		return fmt.Errorf("%w: the values of column %q may have been written anew", ErrSchema, c.Name)
 	}
 	return nil
 }

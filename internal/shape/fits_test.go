@@ -10,9 +10,9 @@ import (
 func TestFits(t *testing.T) {
 	table := func(change func(*Table)) *Table {
 		col := func(name string, oid uint32) Column {
-			return Column{Column: expr.Column{Name: name, Type: expr.Type{OID: oid}}, TypMod: -1, Parts: []string{"label 9 b", "label 9 d", "attribute 8 1 23"}}
+			return Column{Column: expr.Column{Name: name, Type: expr.Type{OID: oid}}, TypMod: -1, Parts: []string{"label 9 b", "label 9 d", "attribute 8 1 23"}, Xmin: 5}
 		}
-		x := &Table{OID: 1, Schema: "public", Name: "t", Columns: []Column{col("id", 23), col("a", 25), col("b", 25)}, PK: []int{0}}
+		x := &Table{OID: 1, Schema: "public", Name: "t", Columns: []Column{col("id", 23), col("a", 25), col("b", 25)}, PK: []int{0}, Files: 7}
 		if change != nil {
 			change(x)
 		}
@@ -44,6 +44,12 @@ func TestFits(t *testing.T) {
 		"labels swapped":       {func(x *Table) { x.Columns[1].Parts = []string{"label 9 d", "label 9 b", "attribute 8 1 23"} }, false, false},
 		"attribute added":      {func(x *Table) { x.Columns[1].Parts = append(x.Columns[1].Parts[:3:3], "attribute 8 2 23") }, false, false},
 		"attribute dropped":    {func(x *Table) { x.Columns[1].Parts = x.Columns[1].Parts[:2] }, false, false},
+		"written anew":         {func(x *Table) { x.Files = 8 }, true, true},
+		"described anew":       {func(x *Table) { x.Columns[1].Xmin = 6 }, true, true},
+		"values anew":          {func(x *Table) { x.Files, x.Columns[1].Xmin = 8, 6 }, false, false},
+		"unused values anew":   {func(x *Table) { x.Files, x.Columns[2].Xmin = 8, 6 }, false, true},
+		"deferrable":           {func(x *Table) { x.Deferrable = true }, false, false},
+		"other collation":      {func(x *Table) { x.Columns[1].Bytewise = true }, true, true},
 		"key dropped":          {func(x *Table) { x.PK = nil }, false, false},
 		"key changed":          {func(x *Table) { x.PK = []int{0, 1} }, false, false},
 	} {
@@ -53,6 +59,28 @@ func TestFits(t *testing.T) {
 			if (err == nil) != fits || err != nil && !errors.Is(err, ErrSchema) {
 				t.Errorf("%s: all columns %v: got %v, want fits %v", name, d.AllColumns, err, fits)
 			}
+		}
+	}
+}
+
+// A clause depends on the collation of the columns that it reads.
+func TestFitsCollation(t *testing.T) {
+	table := func() *Table {
+		x := &Table{OID: 1, Schema: "public", Name: "t", PK: []int{0}}
+		for _, name := range []string{"a", "b"} {
+			x.Columns = append(x.Columns, Column{Column: expr.Column{Name: name, Type: expr.Type{OID: 25, Base: 25, Name: "text"}, Bytewise: true, Deterministic: true}, TypMod: -1})
+		}
+		return x
+	}
+	d, err := BuildDef(table(), Params{Where: "a < 'x'"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, fits := range []bool{false, true} {
+		now := table()
+		now.Columns[i].Bytewise = false
+		if err := d.Fits(now); (err == nil) != fits {
+			t.Errorf("column %d: %v", i, err)
 		}
 	}
 }

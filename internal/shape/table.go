@@ -20,6 +20,10 @@ type Table struct {
 	// (pg_index.indimmediate is false), so that two rows may have one key
 	// meanwhile.
 	Deferrable bool
+	// Files stands for the files that hold the rows, also those of partitions and
+	// children; 0: not known. It changes when rows are written anew (ALTER TABLE,
+	// TRUNCATE, VACUUM FULL, CLUSTER), which the stream does not tell.
+	Files int64
 }
 
 // Column is one column of a Table.
@@ -35,6 +39,9 @@ type Column struct {
 	// Parts are what the text of a value follows from besides its type's OID: labels
 	// of enums and attributes of composites that the type is made of.
 	Parts []string
+	// Xmin is the transaction that last changed what the catalogue says of the column
+	// (pg_attribute.xmin).
+	Xmin uint32
 	// Dims is the number of declared array dimensions (pg_attribute.attndims).
 	Dims int
 	// SchemaType is what electric-schema calls the type: pg_type.typname, or
