@@ -349,6 +349,8 @@ func checkTorn(t *testing.T, img image, want []wal.Frame) {
 	if j.Synced() != 60 {
 		t.Fatalf("synced %s", j.Synced())
 	}
+	sight = imageOf(t, fs).look(t)
+	sight.check(t, j, all)
 }
 
 // TestBitFlips flips each bit of the files: what was fsynced is never lost in
@@ -359,6 +361,11 @@ func TestBitFlips(t *testing.T) {
 		if s := ex.img.look(t).Segments; s[0].Sealed || s[1].Sealed != closed {
 			t.Errorf("closed=%v, but Look saw %+v", closed, s)
 		}
+		whole, err := ex.img.reopened(t)
+		if err != nil {
+			t.Fatal(err)
+		}
+		checkFrames(t, whole, ex.frames)
 		for name, whole := range ex.img {
 			for at := range len(whole) {
 				bit := byte(1) << (at % 8)

@@ -87,10 +87,7 @@ func Open(o Options) (*Log, error) {
 // Close makes everything durable and closes the log. No other call may be
 // running or come after it.
 func (l *Log) Close() error {
-	var err error
-	if !l.frozen {
-		err = l.Flush()
-	}
+	err := l.Flush()
 	if cerr := l.db.Close(); cerr != nil {
 		err = errors.Join(err, fmt.Errorf("close shape logs: %w", cerr))
 	}
