@@ -104,19 +104,28 @@ func testHost(t *testing.T) {
 	}
 	// Beside a running service.
 	o.Config.DataDir = t.TempDir()
-	lock, err := os.Create(filepath.Join(o.Config.DataDir, "LOCK"))
-	if err != nil {
+	if err := os.WriteFile(filepath.Join(o.Config.DataDir, "LOCK"), nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	defer lock.Close()
 	want(t, Examine(t.Context(), o), "data_dir", OK, "of a service that does not run")
-	if err := syscall.Flock(int(lock.Fd()), syscall.LOCK_EX); err != nil {
-		t.Fatal(err)
-	}
+	occupy(t, o.Config.DataDir)
 	r = expect(t, o, "free_space", Warn, "1 EiB")
 	want(t, r, "data_dir", OK, "a service is running in it")
 	want(t, r, "port", OK, "by the running service")
 	want(t, r, "admin_port", OK, "by the running service")
+}
+
+// occupy locks a data directory as a running service does.
+func occupy(t testing.TB, dir string) {
+	t.Helper()
+	lock, err := os.Create(filepath.Join(dir, "LOCK"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = lock.Close() }) // with it the lock goes
+	if err := syscall.Flock(int(lock.Fd()), syscall.LOCK_EX); err != nil {
+		t.Fatal(err)
+	}
 }
 
 func testConnection(t *testing.T) {
@@ -372,6 +381,8 @@ func testServerSettings(t *testing.T) {
 	})
 	r = expect(t, o, "max_wal_senders", Warn, "All 1")
 	want(t, r, "replication_mode", Fail, "max_wal_senders")
+	occupy(t, o.Config.DataDir)
+	want(t, Examine(t.Context(), o), "replication_mode", OK, "by the running service")
 	if err := s.Close(t.Context()); err != nil {
 		t.Fatal(err)
 	}
