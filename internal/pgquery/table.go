@@ -83,9 +83,16 @@ func (db *DB) InvalidateOthers(watched func(oid uint32) bool) {
 	}
 }
 
+// longestName is what a name can have, in bytes (NAMEDATALEN). Postgres cuts what is
+// longer, and would find a table of another name.
+const longestName = 63
+
 // Table describes an ordinary or partitioned table, by its exact names. The
 // pointer is the same as long as nothing about the table changes.
 func (db *DB) Table(ctx context.Context, schema, name string) (*shape.Table, error) {
+	if len(schema) > longestName || len(name) > longestName {
+		return nil, fmt.Errorf("look up table %s: %w: its name is too long", relation(schema, name), ErrNoTable)
+	}
 	n := tableName{schema, name}
 	t, changes := db.tables.get(n)
 	if t != nil {
