@@ -33,18 +33,12 @@ func (c *checker) logic(a *astLogic) (node, error) {
 func joined(or bool, args []node) node {
 	n := &logic{or: or}
 	unknown := false
-	for _, arg := range args {
-		switch arg := arg.(type) {
-		case *logic:
-			if arg.or == or {
-				n.args = append(n.args, arg.args...)
-				continue
-			}
-		case *constant:
-			if !arg.value.null && (arg.value.n != 0) == or {
+	for _, arg := range flat(or, args) {
+		if k, ok := arg.(*constant); ok {
+			switch {
+			case !k.value.null && (k.value.n != 0) == or:
 				return boolConstant(or)
-			}
-			if !arg.value.null || unknown {
+			case !k.value.null || unknown:
 				continue
 			}
 			unknown = true
@@ -58,6 +52,19 @@ func joined(or bool, args []node) node {
 		return n.args[0]
 	}
 	return n
+}
+
+// flat takes in the arms of operands that are such chains themselves.
+func flat(or bool, args []node) []node {
+	var list []node
+	for _, arg := range args {
+		if inner, ok := arg.(*logic); ok && inner.or == or {
+			list = append(list, inner.args...)
+		} else {
+			list = append(list, arg)
+		}
+	}
+	return list
 }
 
 func boolConstant(b bool) *constant { return &constant{t: boolType, value: boolValue(b)} }

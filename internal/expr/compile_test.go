@@ -263,6 +263,7 @@ func TestCanonical(t *testing.T) {
 		{"true", "1 = 1", "n = 1 or true", "not false", "null is null", "1 in (1, 2)", "'a' like 'a%'", "1 between 0 and 2"},
 		{"NULL::bool", "n = null", "null::bool and null"},
 		{`"ok"`, "ok and true", "false or ok"},
+		{`(NULL::bool AND "ok" AND "ok2")`, "null and ok and (n = null and ok2)"},
 		{`(NULLIF("n", '1'::int4) = '2'::int4)`, "nullif(n, 1) = 2"},
 		{`(CASE WHEN ("n" = '1'::int4) THEN 'a'::text ELSE "title" END = 'a'::text)`, "case n when 1 then 'a' else title end = 'a'",
 			"case when n = 1 then 'a' else title end = 'a'", "case when null then 'b' when n = 1 then 'a' when true then title end = 'a'"},
