@@ -20,20 +20,21 @@ type Edge struct {
 
 // kinQuery finds all edges above and below some tables. System columns are noted
 // in pg_attribute when a table is made and never again: their xmin is who made it.
+// A partition that is being detached CONCURRENTLY is none any more for SELECT.
 func kinQuery(oids statement) statement {
 	return `
 with recursive down(oid) as (
 	select unnest(` + oids + `)
-	union select i.inhrelid from down d join pg_inherits i on i.inhparent = d.oid
+	union select i.inhrelid from down d join pg_inherits i on i.inhparent = d.oid and not i.inhdetachpending
 ), up(oid) as (
 	select unnest(` + oids + `)
-	union select i.inhparent from up u join pg_inherits i on i.inhrelid = u.oid
+	union select i.inhparent from up u join pg_inherits i on i.inhrelid = u.oid and not i.inhdetachpending
 )
 select i.inhrelid, i.inhparent, i.xmin, c.relispartition and a.xmin = i.xmin
 from pg_inherits i
 join pg_class c on c.oid = i.inhrelid
 join pg_attribute a on a.attrelid = i.inhrelid and a.attname = 'tableoid' and a.attnum < 0
-where i.inhparent in (select oid from down) or i.inhrelid in (select oid from up)
+where (i.inhparent in (select oid from down) or i.inhrelid in (select oid from up)) and not i.inhdetachpending
 order by 1, 2`
 }
 

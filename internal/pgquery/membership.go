@@ -54,12 +54,12 @@ func members(ctx context.Context, tx pgx.Tx, oids []uint32, publication uint32) 
 	query := `
 		with recursive family(root, oid) as (
 			select unnest($1::oid[]), unnest($1::oid[])
-			union select f.root, i.inhrelid from family f join pg_inherits i on i.inhparent = f.oid
+			union select f.root, i.inhrelid from family f join pg_inherits i on i.inhparent = f.oid and not i.inhdetachpending
 		), lineage(oid, ancestor) as (
 			select oid, oid from family
 			union select l.oid, i.inhparent from lineage l
 				join pg_class c on c.oid = l.ancestor and c.relispartition
-				join pg_inherits i on i.inhrelid = l.ancestor
+				join pg_inherits i on i.inhrelid = l.ancestor and not i.inhdetachpending
 		)
 		select f.root, c.oid, n.nspname::text, c.relname::text, c.relkind::text, c.relreplident::text, c.relpersistence::text,
 			c.relispartition, pg_has_role(c.relowner, 'USAGE'),

@@ -41,6 +41,10 @@ var ddls = []struct{ rotates, sql, then string }{
 	{"ASTW", "ALTER TABLE %[1]s ALTER title TYPE varchar(20)", ""},
 	{"A", "ALTER TABLE %[1]s ALTER code TYPE varchar(9)", ""},
 	{"ASTW", "ALTER TABLE %[1]s ALTER id TYPE bigint", ""},
+	{"AW", "ALTER TABLE %[1]s ALTER n TYPE int USING n + 1", ""}, // only the rows are others
+	{"ASTW", "ALTER TABLE %[1]s ALTER title TYPE text USING title || '!'", ""},
+	{"", "ALTER TABLE %[1]s ALTER code TYPE varchar(5)", ""},
+	{"", "VACUUM FULL %[1]s", ""},
 	{"", "ALTER TABLE %[1]s ALTER title SET NOT NULL", ""},
 	{"", "ALTER TABLE %[1]s ALTER title SET DEFAULT 'q'", ""},
 	{"", "COMMENT ON COLUMN %[1]s.title IS 'words'", ""},

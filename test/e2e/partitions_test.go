@@ -113,6 +113,48 @@ func keyed(db *pgtest.DB, f *follower, table, where string) error {
 	return nil
 }
 
+// A partition that is being detached CONCURRENTLY is no part of its root for SELECT as
+// soon as that has begun, however long it takes to end.
+func TestDetachConcurrently(t *testing.T) {
+	t.Parallel()
+	db := pgtest.New(t)
+	db.Exec(partitionedTable)
+	s := newService(t, db.URL, "SPILLWAY_AUDIT_EVERY=100ms")
+	root, us := newFollower(s.url, "table", "root"), newFollower(s.url, "table", "us")
+	check := func(what string) {
+		t.Helper()
+		root.until(t, 30*time.Second, what, func() error { return keyed(db, root, "public.root", "true") })
+		us.until(t, 30*time.Second, what, func() error { return keyed(db, us, "public.us", "true") })
+	}
+	check("first rows")
+	reader, ddl := db.Conn(), db.Conn()
+	if _, err := reader.PgConn().Exec(t.Context(), "BEGIN; SELECT * FROM root").ReadAll(); err != nil {
+		t.Fatal(err)
+	}
+	done := make(chan error, 1)
+	go func() {
+		_, err := ddl.PgConn().Exec(t.Context(), "ALTER TABLE root DETACH PARTITION us CONCURRENTLY").ReadAll()
+		done <- err
+	}()
+	eventually(t, 20*time.Second, "it to be under way", func() error {
+		if n := db.Value("SELECT count(*) FROM pg_inherits WHERE inhdetachpending"); n != "1" {
+			return fmt.Errorf("%s pending", n)
+		}
+		return nil
+	})
+	check("while it is under way")
+	db.Exec("INSERT INTO us (id, region, v) VALUES (90, 'us', 'x'); INSERT INTO root VALUES (91, 'eu', 'y'); UPDATE us SET v = 'z'")
+	check("changes while it is under way")
+	if _, err := reader.PgConn().Exec(t.Context(), "COMMIT").ReadAll(); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-done; err != nil {
+		t.Fatal(err)
+	}
+	db.Exec("INSERT INTO us (id, region, v) VALUES (92, 'us', 'x'); INSERT INTO root VALUES (93, 'eu', 'y')")
+	check("after it")
+}
+
 // The stream tells of a new column by the name of a partition. The next shape on the
 // root is made of the table as it is now, and not refused once more.
 func TestColumnOfAllPartitions(t *testing.T) {
