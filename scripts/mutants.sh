@@ -78,5 +78,17 @@ mutant forgotten-strikes internal/ingest/ingest.go \
 	'if in.strikes.of, err = opts.Registry.Strikes(); err != nil {' 'if in.strikes.of, err = make(map[shape.ID]registry.Strike), nil; err != nil {' ./internal/ingest 'StrikesOutlive'
 mutant no-doubt internal/ingest/spine.go \
 	'if s.index.InDoubt(ch.Rel.OID) {' 'if false {' ./test/e2e 'TestPartitions$|TestManyShapesOnPartitions'
+mutant truncate-under-snapshot internal/pgquery/snapshot.go \
+	'script += "LOCK TABLE " + name' 'script += "LOCK TABLE ONLY " + name' ./internal/pgquery 'KeepsTruncateOut'
+mutant born-full internal/pgquery/kin.go \
+	'(pg_relation_size(c.oid) = 0 or not exists (' '(true or not exists (' ./internal/pgquery 'BornEmpty'
+mutant detaching-is-there internal/pgquery/kin.go \
+	'in (select oid from up)) and not i.inhdetachpending' 'in (select oid from up))' ./test/e2e 'DetachConcurrently'
+mutant same-edge internal/engine/kin.go \
+	'if slices.Contains(k[e.Child], parent{e.Parent, e.Made}) {' 'if slices.ContainsFunc(k[e.Child], to(e.Parent)) {' ./internal/engine 'KinLearns'
+mutant missed-live internal/engine/reconcile.go \
+	'l.Fingerprint != f || id > l.newest' 'l.Fingerprint != f' ./internal/engine 'Looked'
+mutant stale-ancestors internal/engine/family.go \
+	'for oid := range f.known.Load().above(rel.OID) {' 'for _, oid := range []uint32{rel.OID} {' ./test/e2e 'ColumnOfAllPartitions'
 
 exit $wrong
