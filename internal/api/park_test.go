@@ -5,14 +5,17 @@ import (
 	"bytes"
 	"context"
 	"crypto/tls"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"log/slog"
 	"maps"
+	"math/rand/v2"
 	"net"
 	"net/http"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"testing/synctest"
@@ -588,4 +591,123 @@ func BenchmarkRound(b *testing.B) {
 			}
 		})
 	}
+}
+
+// TestParkedCrowd: clients that wait, leave, pipeline, stop in the middle of a request
+// or stay silent, while the log grows: each whole answer continues where its client
+// was, and nothing is left of them.
+func TestParkedCrowd(t *testing.T) {
+	for _, withTLS := range []bool{false, true} {
+		seed := rand.Uint64()
+		t.Logf("TLS %v, seed %d", withTLS, seed)
+		d := newDock(t, insecure(), withTLS)
+		var clients, writer sync.WaitGroup
+		done := make(chan struct{})
+		writer.Go(func() {
+			for tx := wal.LSN(100); ; tx += 2 {
+				select {
+				case <-done:
+					return
+				case <-time.After(time.Millisecond):
+				}
+				if err := d.append(tx, 2); err != nil {
+					t.Error(err)
+					return
+				}
+			}
+		})
+		for i := range 30 {
+			clients.Go(func() {
+				rng := rand.New(rand.NewPCG(seed, uint64(i)))
+				for range 15 {
+					if err := d.visitor(rng); err != nil {
+						t.Errorf("client %d: %v", i, err)
+						return
+					}
+				}
+			})
+		}
+		clients.Wait()
+		close(done)
+		writer.Wait()
+		d.awaitParked(t, 0)
+		waitFor(t, func() bool { return d.parkCount() == 0 })
+		waitFor(t, func() bool { return d.handler.initial.n.Load()+d.handler.existing.n.Load() == 0 })
+		if d.shapes()[0].Watched() {
+			t.Error("the shape is still waited on")
+		}
+		if err := d.srv.Shutdown(t.Context()); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+// visitor is a client with one connection, that makes some requests and leaves.
+func (d *dock) visitor(rng *rand.Rand) (err error) {
+	c, err := net.Dial("tcp", d.addr)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, c.Close()) }()
+	if err := c.SetDeadline(time.Now().Add(30 * time.Second)); err != nil {
+		return err
+	}
+	if d.conf != nil {
+		c = tls.Client(c, d.conf)
+	}
+	s := &socket{c, bufio.NewReader(c)}
+	at := wal.AfterSnapshot
+	for range rng.IntN(6) {
+		live := get(d.live + at.String())
+		text, answers := live, 1
+		switch rng.IntN(8) {
+		case 0:
+			text, answers = live+get("/v1/health"), 2
+		case 1:
+			text, answers = live+live, 2 // the second is answered with the same or more
+		case 2:
+			text, answers = get(d.live+at.String(), "Connection: close"), 1
+		case 3:
+			text, answers = get(d.live+at.String()+"&live_sse=true"), 0
+		case 4:
+			text, answers = live[:rng.IntN(len(live))], 0
+		case 5:
+			text, answers = live, 0
+		case 6:
+			text, answers = live+live[:rng.IntN(len(live))], 1
+		}
+		if _, err := io.WriteString(c, text); err != nil {
+			return err
+		}
+		if answers == 0 { // it leaves soon
+			if !strings.HasSuffix(text, "\r\n\r\n") {
+				return nil
+			}
+			if _, err := io.CopyN(io.Discard, s.in, int64(rng.IntN(500))); err != nil { // of the headers
+				return fmt.Errorf("after %q: %w", text, err)
+			}
+			return nil
+		}
+		for range answers {
+			a, err := s.read("GET")
+			if err != nil {
+				return fmt.Errorf("after %q: %w", text, err)
+			}
+			if a.body == `{"status":"active"}` {
+				continue
+			}
+			next, err := wal.ParseOffset(a.header.Get(hOffset))
+			if err != nil || a.status != "200 OK" || next.Less(at) || !json.Valid([]byte(a.body)) {
+				return fmt.Errorf("behind %v: %+v, %w", at, a, err)
+			}
+			at = next
+			if a.closes {
+				return nil
+			}
+		}
+		if !strings.HasSuffix(text, "\r\n\r\n") {
+			return nil // half a request is under way
+		}
+	}
+	return nil
 }
