@@ -232,19 +232,22 @@ func TestStatusCommand(t *testing.T) {
 	if err != nil || !strings.HasPrefix(string(text), "active\n") || !strings.Contains(string(text), "spillway_slot_console") {
 		t.Errorf("%v\n%s", err, text)
 	}
-	cmd := exec.Command(binary, "status", "--json")
-	cmd.Env = append(os.Environ(), "SPILLWAY_ADMIN_ADDR="+addr)
-	var st engine.Status
-	if text, err = cmd.Output(); err != nil || json.Unmarshal(text, &st) != nil || st.Health != engine.HealthActive || st.Positions.Journaled.LSN == 0 {
-		t.Errorf("%v\n%s", err, text)
-	}
+	eventually(t, "a position on the page", func() error {
+		cmd := exec.Command(binary, "status", "--json")
+		cmd.Env = append(os.Environ(), "SPILLWAY_ADMIN_ADDR="+addr)
+		var st engine.Status
+		if text, err = cmd.Output(); err != nil || json.Unmarshal(text, &st) != nil || st.Health != engine.HealthActive || st.Positions.Journaled.LSN == 0 {
+			return fmt.Errorf("%w\n%s", err, text)
+		}
+		return nil
+	})
 	// What answers there, but is no Spillway.
 	text, _ = exec.Command(binary, "status", "--admin-addr", strings.TrimPrefix(s.clients, "http://")).CombinedOutput()
 	if !strings.Contains(string(text), "404 Not Found") {
 		t.Errorf("of another server it says %s", text)
 	}
 	stop()
-	cmd = exec.Command(binary, "status", "--admin-addr", addr)
+	cmd := exec.Command(binary, "status", "--admin-addr", addr)
 	text, _ = cmd.CombinedOutput()
 	if cmd.ProcessState.ExitCode() != 1 || !strings.Contains(string(text), addr) || !strings.Contains(string(text), "SPILLWAY_ADMIN_ADDR") {
 		t.Errorf("of a service that is gone: exit code %d, %s", cmd.ProcessState.ExitCode(), text)
