@@ -51,9 +51,12 @@ func (e *Engine) prove(ctx context.Context, s *pgrepl.Session) (wal.LSN, error) 
 		why = e.discontinuity(info, slot)
 	}
 	if why != "" {
-		if err := e.startOver(ctx, why); err != nil {
-			return 0, err
-		}
+		err = e.startOver(ctx, why)
+	} else {
+		err = e.forgetLost(ctx, info)
+	}
+	if err != nil {
+		return 0, err
 	}
 	if err := e.noteIdentity(info); err != nil {
 		return 0, &storageError{err}
@@ -132,6 +135,36 @@ func (e *Engine) discontinuity(info pgrepl.Info, slot pgrepl.SlotState) string {
 	return ""
 }
 
+// forgetLost rotates shapes whose first rows may hold what Postgres lost in a crash.
+// A transaction with synchronous_commit = off is visible before it is flushed, and so
+// it may have been in a snapshot; its number may then be given again, to one that
+// the shape would leave out. What the stream has sent was flushed.
+func (e *Engine) forgetLost(ctx context.Context, info pgrepl.Info) error {
+	if was, ok := e.registry.Fact(FactStats); ok && string(was) == info.StatsReset {
+		return nil
+	}
+	var lost []*registry.Shape
+	for sp := range e.registry.All() {
+		if s := sp.Sees(); s != nil && s.Until > e.position() {
+			e.stream.Load().ingest.Remove(sp, shape.ReasonContinuity, "Postgres has crashed and may have lost transactions that its first rows saw")
+			lost = append(lost, sp)
+		}
+	}
+	for _, sp := range lost {
+		for changed := sp.Changed(); ; changed = sp.Changed() {
+			if _, gone := sp.Removed(); gone {
+				break
+			}
+			select {
+			case <-changed:
+			case <-ctx.Done():
+				return ctx.Err()
+			}
+		}
+	}
+	return nil
+}
+
 func (e *Engine) identity(info pgrepl.Info) [][2]string {
 	return [][2]string{
 		{FactSystem, info.SystemID},
@@ -141,7 +174,7 @@ func (e *Engine) identity(info pgrepl.Info) [][2]string {
 }
 
 func (e *Engine) noteIdentity(info pgrepl.Info) error {
-	for _, f := range e.identity(info) {
+	for _, f := range append(e.identity(info), [2]string{FactStats, info.StatsReset}) {
 		if was, ok := e.registry.Fact(f[0]); ok && string(was) == f[1] {
 			continue
 		}

@@ -32,6 +32,7 @@ const (
 	FactSystem   = "system_id"
 	FactTimeline = "timeline"
 	FactSlot     = "slot"
+	FactStats    = "stats_reset" // pgrepl.Info.StatsReset
 	FactEpoch    = "epoch"
 	FactBoundary = "boundary"
 )

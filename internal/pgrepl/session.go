@@ -62,6 +62,9 @@ type Info struct {
 	ServerVersion    int     // 150018 for 15.18
 	BackendPID       uint32
 	WALSenderTimeout time.Duration // 0: off
+	// StatsReset changes when the server crashed: it throws its statistics away then,
+	// and keeps them otherwise (Postgres manual, "The Cumulative Statistics System").
+	StatsReset string
 }
 
 // Positions are the places of a session in the WAL.
@@ -174,7 +177,8 @@ func (s *Session) identify(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("identify the system: %w", err)
 	}
-	row, err := s.one(ctx, "SELECT current_setting('server_version_num') AS version, setting AS timeout FROM pg_catalog.pg_settings WHERE name = 'wal_sender_timeout'")
+	row, err := s.one(ctx, "SELECT current_setting('server_version_num') AS version, setting AS timeout,"+
+		" (SELECT extract(epoch FROM stats_reset) FROM pg_catalog.pg_stat_bgwriter) AS reset FROM pg_catalog.pg_settings WHERE name = 'wal_sender_timeout'")
 	if err != nil {
 		return fmt.Errorf("read the server's settings: %w", err)
 	}
@@ -190,6 +194,7 @@ func (s *Session) identify(ctx context.Context) error {
 		SystemID: id["systemid"], Timeline: int32(timeline), XLogPos: at,
 		ServerVersion: version, BackendPID: s.conn.PID(),
 		WALSenderTimeout: time.Duration(timeout) * time.Millisecond,
+		StatsReset:       row["reset"],
 	}
 	s.serverEnd.Store(uint64(at))
 	return nil

@@ -268,7 +268,7 @@ func TestIdentify(t *testing.T) {
 	if want := db.Value("select system_identifier from pg_control_system()"); i.SystemID != want {
 		t.Errorf("system %s, want %s", i.SystemID, want)
 	}
-	if i.Timeline != 1 || i.XLogPos == 0 || i.ServerVersion < 140000 || i.WALSenderTimeout != 7*time.Second {
+	if i.Timeline != 1 || i.XLogPos == 0 || i.ServerVersion < 140000 || i.StatsReset == "" || i.WALSenderTimeout != 7*time.Second {
 		t.Errorf("got %+v", i)
 	}
 	if got := db.Value(fmt.Sprintf("select application_name || backend_type from pg_stat_activity where pid = %d", i.BackendPID)); got != "tellerwalsender" {
