@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"net"
@@ -93,6 +94,41 @@ func TestHTTP2(t *testing.T) {
 		body, err := io.ReadAll(res.Body)
 		if err = errors.Join(err, res.Body.Close()); err != nil || res.ProtoMajor != 2 || len(body) == 0 {
 			t.Errorf("%s: %s, %d bytes, %v", path, res.Proto, len(body), err)
+		}
+	}
+}
+
+// TestHTTP2Limits: the limits of requests hold there too.
+func TestHTTP2Limits(t *testing.T) {
+	addr := listen(t, serve(insecure(), newHarbour(t)))
+	p := new(http.Protocols)
+	p.SetUnencryptedHTTP2(true)
+	c := http.Client{Transport: &http.Transport{Protocols: p}}
+	defer c.CloseIdleConnections()
+	for _, x := range []struct {
+		name          string
+		long, n, size int // of the query, and of headers
+		want          int
+	}{
+		{"a long URL", 200_000, 1, 1, http.StatusOK},
+		{"too long", maxRequestLine, 1, 1, http.StatusRequestURITooLong},
+		{"many headers", 1, 45, 1, http.StatusOK},
+		{"too many", 1, 60, 1, http.StatusRequestHeaderFieldsTooLarge},
+		{"a long header", 1, 1, maxHeader, http.StatusRequestHeaderFieldsTooLarge},
+	} {
+		r, err := http.NewRequestWithContext(t.Context(), "GET", "http://"+addr+"/v1/shape?table=boats&offset=-1&x="+strings.Repeat("y", x.long), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i := range x.n {
+			r.Header.Set(fmt.Sprintf("A-%d", i), strings.Repeat("b", x.size))
+		}
+		res, err := c.Do(r)
+		if err != nil {
+			t.Fatalf("%s: %v", x.name, err)
+		}
+		if err := res.Body.Close(); err != nil || res.StatusCode != x.want || res.ProtoMajor != 2 {
+			t.Errorf("%s: %s over %s, %v", x.name, res.Status, res.Proto, err)
 		}
 	}
 }
