@@ -136,9 +136,13 @@ func (r *Registry) Remove(s *Shape, reason shape.Reason) error {
 func (r *Registry) hide(s *Shape) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.byKey[s.key] == s && s.State() == Snapshotting {
+	if s.State() != Snapshotting {
+		return
+	}
+	if r.byKey[s.key] == s {
 		delete(r.byKey, s.key)
 	}
+	r.recency.fail(s)
 }
 
 // forget takes a shape out of the maps and wakes those who wait on it.

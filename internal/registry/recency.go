@@ -5,17 +5,18 @@ import (
 	"time"
 )
 
-// recency is the order in which shapes go when there are too many: those that no
-// client waits on before those that one does, of each the least recently used
+// recency is the order in which shapes go when there are too many: those that failed,
+// then those that no client waits on, then the others, of each the least recently used
 // first. Every step costs the same, however many shapes there are.
 //
 // Rejected: a heap by time of last use, which is O(log n) for each request unless it
 // is mended only when a shape has to go; then a shape whose last client has left
 // is found too late.
 type recency struct {
-	mu    sync.Mutex // leaf
-	quiet queue      // nobody waits on them
-	busy  queue
+	mu     sync.Mutex // leaf
+	failed queue      // about to be removed
+	quiet  queue      // nobody waits on them
+	busy   queue
 }
 
 // queue is a list of shapes through their recent fields, the oldest first.
@@ -83,9 +84,20 @@ func (r *recency) use(s *Shape, watchers int32, now time.Time) {
 	defer r.mu.Unlock()
 	s.recent.watchers += watchers
 	s.used.Store(now.UnixMicro())
-	if q := s.recent.in; q != nil {
+	if q := s.recent.in; q != nil && q != &r.failed {
 		q.drop(s)
 		r.place(s)
+	}
+}
+
+// fail puts a shape before all that did not fail: who makes another in its place must
+// not cost a third one its life.
+func (r *recency) fail(s *Shape) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if q := s.recent.in; q != nil {
+		q.drop(s)
+		r.failed.push(s)
 	}
 }
 
@@ -108,14 +120,14 @@ func (s *Shape) Watched() bool {
 func (s *Shape) LastUsed() time.Time { return time.UnixMicro(s.used.Load()) }
 
 // Expendable returns up to n shapes, those first that are to go before all others
-// when there are too many: nobody waits on them, and they were not used for the
-// longest time.
+// when there are too many: they failed, or nobody waits on them and they were not used
+// for the longest time.
 func (r *Registry) Expendable(n int) []*Shape {
 	o := &r.recency
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	var out []*Shape
-	for _, s := range []*Shape{o.quiet.oldest, o.busy.oldest} {
+	for _, s := range []*Shape{o.failed.oldest, o.quiet.oldest, o.busy.oldest} {
 		for ; s != nil && len(out) < n; s = s.recent.newer {
 			out = append(out, s)
 		}

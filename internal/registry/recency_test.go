@@ -78,6 +78,19 @@ func TestRecency(t *testing.T) {
 		}
 		compare()
 	}
+	for i := range 3 {
+		now++
+		all = append(all, &entry{create(t, h, nth(t, 10_000+i), 1), 0, now})
+	}
+	failed := all[len(all)-1]
+	failed.s.Fail(errBoom)
+	failed.s.Watch(time.UnixMicro(int64(now + 1))) // by one who found it before
+	if first := h.Expendable(1); first[0] != failed.s {
+		t.Errorf("shape %d goes before one that failed", first[0].ID())
+	}
+	check(t, h.Remove(failed.s, shape.ReasonSnapshot))
+	all = all[:len(all)-1]
+	compare()
 	gone := all[0].s
 	check(t, h.Remove(gone, shape.ReasonDeleted))
 	gone.Watch(time.UnixMicro(1)) // by one who still has it
