@@ -237,7 +237,7 @@ func TestStatusCommand(t *testing.T) {
 		cmd.Env = append(os.Environ(), "SPILLWAY_ADMIN_ADDR="+addr)
 		var st engine.Status
 		if text, err = cmd.Output(); err != nil || json.Unmarshal(text, &st) != nil || st.Health != engine.HealthActive || st.Positions.Journaled.LSN == 0 {
-			return fmt.Errorf("%w\n%s", err, text)
+			return fmt.Errorf("%v\n%s", err, text)
 		}
 		return nil
 	})
