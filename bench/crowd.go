@@ -36,7 +36,7 @@ func (r *run) crowd(ctx context.Context) error {
 		theirs := micros(alone.same) + " µs of CPU with one shape"
 		row(what+"always of the same", micros(k.same)+" µs of CPU", theirs, fmt.Sprintf("%.2f", ratio(k.same, alone.same)))
 		row(what+"of any", micros(k.any)+" µs of CPU", theirs, fmt.Sprintf("%.2f", ratio(k.any, alone.same)))
-		row(fmt.Sprintf("– creating them, 16 at a time; memory of the process"), fmt.Sprintf("%.0f shapes/s; %d MiB", k.rate, k.memory>>20), "–", "–")
+		row("– creating them, 16 at a time; memory of the process", fmt.Sprintf("%.0f shapes/s; %d MiB", k.rate, k.memory>>20), "–", "–")
 	}
 	if err := r.firstGet(ctx); err != nil {
 		return err

@@ -58,7 +58,7 @@ func startService(ctx context.Context, db, dir string, settings ...string) (*ser
 	for limit := time.Now().Add(30 * time.Second); ; {
 		resp, err := http.Get(fmt.Sprintf("http://127.0.0.1:%d/v1/health", port))
 		if err == nil {
-			resp.Body.Close()
+			_ = resp.Body.Close() // nothing of it was read
 			if resp.StatusCode == http.StatusOK {
 				return s, nil
 			}
@@ -119,8 +119,9 @@ func (s *service) cpu() time.Duration {
 		return 0
 	}
 	var u, k int64
-	fmt.Sscan(f[11], &u)
-	fmt.Sscan(f[12], &k)
+	if _, err := fmt.Sscan(f[11]+" "+f[12], &u, &k); err != nil {
+		return 0
+	}
 	return time.Duration(u+k) * 10 * time.Millisecond
 }
 

@@ -8,9 +8,6 @@ import (
 	"strconv"
 )
 
-// maxRecent is how many transactions a shape remembers to have seen.
-const maxRecent = 4096
-
 // errSubquery: see Shape.
 var errSubquery = errors.New("a shape with a subquery in its condition cannot be held as rows: use a ShapeStream")
 

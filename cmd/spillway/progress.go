@@ -143,7 +143,7 @@ func (p *syncProgress) clear() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.shown {
-		fmt.Fprint(p.to, "\r\x1b[K")
+		fmt.Fprintf(p.to, "\r\x1b[K")
 		p.shown = false
 	}
 }

@@ -165,7 +165,7 @@ func (p *verifyProgress) show(text string) {
 func (p *verifyProgress) clear() {
 	if p.line {
 		p.line = false
-		fmt.Fprint(p.to, "\r\x1b[K")
+		fmt.Fprintf(p.to, "\r\x1b[K")
 	}
 }
 

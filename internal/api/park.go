@@ -275,7 +275,8 @@ func (v *visit) answer(p *waiter, rest func() error) {
 // complete says whether the response is whole and the connection may be used again.
 func (v *visit) complete(rest func() error) (keep bool) {
 	defer func() {
-		if e := recover(); e != nil && e != http.ErrAbortHandler {
+		e := recover()
+		if err, ok := e.(error); e != nil && !(ok && errors.Is(err, http.ErrAbortHandler)) {
 			panic(e) // guarded leaves nothing else
 		}
 	}()

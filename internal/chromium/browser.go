@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -76,12 +77,15 @@ func Start(t *testing.T) *Browser {
 	if err := cmd.Start(); err != nil {
 		t.Fatalf("start Chromium: %v", err)
 	}
-	theirIn.Close()
-	theirOut.Close()
+	if err := errors.Join(theirIn.Close(), theirOut.Close()); err != nil {
+		t.Fatal(err)
+	}
 	var reading sync.WaitGroup
 	reading.Go(func() { b.read(ourIn) })
 	t.Cleanup(func() {
-		ourOut.Close() // it ends when nobody steers it
+		if err := ourOut.Close(); err != nil { // it ends when nobody steers it
+			t.Error(err)
+		}
 		done := make(chan struct{})
 		go func() {
 			defer close(done)
@@ -94,7 +98,9 @@ func Start(t *testing.T) *Browser {
 			<-done
 		}
 		reading.Wait()
-		ourIn.Close()
+		if err := ourIn.Close(); err != nil {
+			t.Error(err)
+		}
 		if t.Failed() {
 			t.Logf("Chromium said:\n%s", &b.stderr)
 		}

@@ -75,14 +75,14 @@ func (e *Engine) Subset(ctx context.Context, s *shape.Subset, onStart func(wal.S
 	d := database{e}
 	err := d.renewed(s.Def.Table, e.db.Subset(ctx, s, onStart, onRow))
 	text, _ := pgquery.ClientText(err)
-	switch pgquery.Classify(err) {
-	case nil:
+	switch class := pgquery.Classify(err); {
+	case class == nil:
 		return err
-	case pgquery.ErrUnreachable:
+	case errors.Is(class, pgquery.ErrUnreachable):
 		return errors.Join(ErrUnreachable, err)
-	case pgquery.ErrValue:
+	case errors.Is(class, pgquery.ErrValue):
 		return &snapshot.BadClause{Field: "where", Message: text, Err: err}
-	case pgquery.ErrOrder:
+	case errors.Is(class, pgquery.ErrOrder):
 		return &snapshot.BadClause{Field: "order_by", Message: text, Err: err}
 	}
 	return d.Explain(err)

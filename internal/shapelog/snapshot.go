@@ -65,8 +65,6 @@ type chunk struct {
 	closed  bool
 }
 
-func (c *chunk) size() int64 { return c.flushed + int64(len(c.tail)) }
-
 // NewSnapshot begins a shape's snapshot. The row that makes the sum of
 // len(row)+1 reach chunkBytes is the last one of its chunk (http-protocol
 // §10.3).
