@@ -16,11 +16,12 @@ const firstLockTry = 100 * time.Millisecond
 // children, is in the publication and has REPLICA IDENTITY FULL. What is right
 // already is neither touched nor locked.
 //
-// Both changes are made in one transaction, the publication first. In one,
-// because a published table without primary key refuses UPDATE and DELETE until
-// its identity is set: nobody must ever see that. The identity last, because its
-// lock lets no writer through: when the transaction commits, nobody is in the
-// middle of writing to a table that was not published a moment ago.
+// Both changes are made in one transaction, because a published table without
+// primary key refuses UPDATE and DELETE until its identity is set: nobody must ever
+// see that. The lock that the identity needs comes first. It lets no writer through:
+// when the transaction commits, nobody is in the middle of writing to a table that was
+// not published a moment ago. And who writes and then wants more, TRUNCATE for example,
+// would be in a deadlock with whoever waits for it with the publication's lock held.
 //
 // That lock (ACCESS EXCLUSIVE, where the identity has to change) waits for the
 // table's readers, and everybody else queues behind it. So it is tried for a
@@ -69,6 +70,17 @@ func (db *DB) publish(ctx context.Context, publication string, t *shape.Table) e
 // sql is the transaction that carries out the plan.
 func (p *plan) sql(publication string, lock time.Duration) statement {
 	script := "BEGIN;\n" + pinned + limits(lockLimit, max(lock, time.Millisecond))
+	for i, m := range p.identity {
+		if i == 0 {
+			script += "LOCK TABLE "
+		} else {
+			script += ", "
+		}
+		script += "ONLY " + m.sql()
+	}
+	if len(p.identity) > 0 {
+		script += " IN ACCESS EXCLUSIVE MODE;\n"
+	}
 	for i, m := range p.add {
 		if i == 0 {
 			script += "ALTER PUBLICATION " + quote(publication) + " ADD TABLE "

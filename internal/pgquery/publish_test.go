@@ -254,6 +254,27 @@ func TestPublishGetsTheLockLater(t *testing.T) {
 	}
 }
 
+// Who writes to a table and then wants it for himself alone is in no deadlock with us.
+func TestPublishLetsWritersHaveMore(t *testing.T) {
+	pg := pgtest.New(t)
+	pg.Exec("create publication " + pub + "; create table t (i int)")
+	db := open(t, pg, func(c *Config) { c.LockLimit = time.Minute })
+	tab := table(t, db, "t")
+	writer := pg.Conn()
+	if _, err := writer.Exec(t.Context(), "begin; insert into t values (1)"); err != nil {
+		t.Fatal(err)
+	}
+	done := make(chan error, 1)
+	go func() { done <- db.Publish(t.Context(), pub, tab) }()
+	waitsForLock(t, pg, "t")
+	if _, err := writer.Exec(t.Context(), "truncate t; commit"); err != nil {
+		t.Error(err)
+	}
+	if err := <-done; err != nil {
+		t.Fatal(err)
+	}
+}
+
 func TestPublishAtOnce(t *testing.T) {
 	pg := pgtest.New(t)
 	pg.Exec(`create publication ` + pub + `; create table p (i int) partition by range (i);

@@ -159,7 +159,7 @@ func (p *property) note(conn *pgx.Conn) {
 // session is a connection with the settings that a client's text follows from.
 func (p *property) session() *pgx.Conn {
 	conn := p.db.Conn()
-	p.must(conn, "SET TimeZone = 'UTC'; SET DateStyle = 'ISO, DMY'; SET extra_float_digits = 1")
+	p.must(conn, "SET TimeZone = 'UTC'; SET DateStyle = 'ISO, DMY'; SET extra_float_digits = 1; SET IntervalStyle = 'iso_8601'")
 	return conn
 }
 
