@@ -309,26 +309,26 @@ func (h view) String() string { return h.text + "\ngone:\n" + h.gone.text }
 
 // fits reports whether it is what SELECT returned.
 func (h view) fits(s *state) bool {
-	if !h.partial {
-		return h.text == s.text
-	}
+	return h.partial && len(h.against(s)) == 0 || !h.partial && h.text == s.text
+}
+
+// against lists how it differs from what SELECT returned.
+func (h view) against(s *state) (diff []string) {
 	for key, row := range h.rows {
-		is, ok := s.rows[key]
-		if !ok {
-			return false
-		}
+		is := s.rows[key]
 		for name, v := range row {
-			if is[name] != v {
-				return false
+			if is == nil || is[name] != v {
+				diff = append(diff, "+ "+identity(row, nil))
+				break
 			}
 		}
 	}
-	for key := range h.gone.rows {
-		if _, ok := s.rows[key]; ok {
-			return false
+	for key, row := range s.rows {
+		if h.gone.rows[key] != nil || !h.partial && h.rows[key] == nil {
+			diff = append(diff, "- "+identity(row, nil))
 		}
 	}
-	return true
+	return diff
 }
 
 func cell(v *string) string {

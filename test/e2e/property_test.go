@@ -357,7 +357,11 @@ func (p *property) list(source string) (all []listing) {
 func (p *property) fault() {
 	for _, s := range p.list("") {
 		if s.State == "live" {
-			p.service.fault(`{"fault":%q,"shape":%q,"times":1,"for":"2s"}`, []string{"block", "panic", "spin"}[p.rng.IntN(3)], s.Handle)
+			// It may have been given up since.
+			body := fmt.Sprintf(`{"fault":%q,"shape":%q,"times":1,"for":"2s"}`, []string{"block", "panic", "spin"}[p.rng.IntN(3)], s.Handle)
+			if code := p.service.chaos(http.MethodPost, "", body, new(any)); code != http.StatusOK && code != http.StatusBadRequest {
+				p.t.Fatalf("%s: %d", body, code)
+			}
 			return
 		}
 	}
@@ -383,10 +387,11 @@ type propertyClient struct {
 	done chan struct{}
 	away bool // it has gone in the middle of an answer
 
-	// A shape does not survive a crash before its first rows are complete.
+	// A shape does not survive a crash before its first rows are complete, which is
+	// durable a moment after the first up-to-date.
 	crashes *crashes
 	before  int64 // crashes that were over when the client began with this log
-	whole   bool  // the log has been up to date
+	whole   int   // how often the log has been up to date
 	excused int
 }
 
@@ -438,12 +443,14 @@ func (c *propertyClient) follow(ctx context.Context) error {
 		rotations := c.f.rotations
 		upToDate, err := c.f.step(ctx)
 		if c.f.rotations > rotations {
-			if !c.whole && c.crashes.began.Load() > c.before {
+			if c.whole < 2 && c.crashes.began.Load() > c.before {
 				c.excused++
 			}
-			c.before, c.whole = c.crashes.over.Load(), false
+			c.before, c.whole = c.crashes.over.Load(), 0
 		}
-		c.whole = c.whole || upToDate
+		if upToDate {
+			c.whole++
+		}
 		if _, again := err.(*passing); again && ctx.Err() == nil {
 			select {
 			case <-time.After(20 * time.Millisecond):
@@ -492,7 +499,7 @@ func inOrder(states []*state, seen []view) error {
 	for n, h := range seen {
 		i := slices.IndexFunc(states[at:], h.fits)
 		if i < 0 {
-			return fmt.Errorf("its state %d of %d is none that SELECT returned from state %d of %d on; %s", n, len(seen), at, len(states), nearest(states, h.text))
+			return fmt.Errorf("its state %d of %d is none that SELECT returned from state %d of %d on; %s", n, len(seen), at, len(states), nearest(states, h))
 		}
 		at += i
 	}
@@ -500,21 +507,11 @@ func inOrder(states []*state, seen []view) error {
 }
 
 // nearest says how a state differs from the one that is most like it.
-func nearest(states []*state, s string) string {
+func nearest(states []*state, h view) string {
 	best := ""
 	for n, x := range states {
-		var diff []string
-		has, had := strings.Split(s, "\n"), strings.Split(x.text, "\n")
-		for _, line := range has {
-			if !slices.Contains(had, line) {
-				diff = append(diff, "+ "+line)
-			}
-		}
-		for _, line := range had {
-			if !slices.Contains(has, line) {
-				diff = append(diff, "- "+line)
-			}
-		}
+		diff := h.against(x)
+		slices.Sort(diff)
 		if text := strings.Join(diff, "\n"); n == 0 || len(text) < len(best) {
 			best = fmt.Sprintf("the nearest is %d:\n%s", n, text)
 		}
