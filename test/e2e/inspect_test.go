@@ -149,7 +149,7 @@ func TestInspect(t *testing.T) {
 		t.Errorf("removed: %+v", r.Removed)
 	}
 	text, _ := inspectDir(t, 0, dir)
-	for _, want := range []string{"slot       spillway_slot_", "closed in order", "2 live", all.handle, doomed.handle + "  deleted"} {
+	for _, want := range []string{"spillway_slot_testinspect", "closed in order", "2 live", all.handle, doomed.handle + "  deleted"} {
 		if !strings.Contains(text, want) {
 			t.Errorf("no %q in\n%s", want, text)
 		}
