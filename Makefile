@@ -60,10 +60,9 @@ fuzz: postgres ## Fuzz each target, random seeds of the property test and of com
 	@GO="$(GO)" sh scripts/fuzz.sh $(or $(FUZZTIME),30s)
 
 .PHONY: test-long
-test-long: postgres node ## Run the tests that take minutes, and those of the core against Postgres 14 to 18
+test-long: postgres ## Run the tests that take minutes
 	SPILLWAY_LONG=1 $(GO) test -count=1 -parallel 4 -timeout 20m -run 'Week|Soak' ./internal/sim
 	SPILLWAY_LONG=1 $(GO) test -count=1 -parallel 2 -timeout 20m -run 'ManyShapes|AllConsumersStuck|HugeTransaction' ./test/e2e
-	@GO="$(GO)" sh scripts/versions.sh 14 16 17 18
 
 .PHONY: versions
 versions: node ## Run the core's tests against Postgres 14 to 18, or VERSIONS="14 18"
