@@ -30,6 +30,12 @@ const yardstickPort = 39302
 // The yardstick is a Go server that parks as many requests and wakes them with
 // the same bytes.
 func (r *run) fanout(ctx context.Context) (err error) {
+	// A commit that does not wait for its WAL is told to nobody until the WAL writer
+	// comes by, up to 200 ms later.
+	if err := r.exec(ctx, "SET synchronous_commit = on"); err != nil {
+		return err
+	}
+	defer func() { err = join(err, r.exec(ctx, "RESET synchronous_commit")) }()
 	if err := r.exec(ctx, "DROP TABLE IF EXISTS fan; CREATE TABLE fan (id int PRIMARY KEY, v text); INSERT INTO fan VALUES (1, 'x')"); err != nil {
 		return err
 	}

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 
 	"github.com/spillway-sync/spillway/internal/consume"
 	"github.com/spillway-sync/spillway/internal/registry"
@@ -39,11 +41,18 @@ func (in *Ingest) newPrivateWorker(sh *shard) *worker {
 
 // load reads the shapes' cursors and publishes their tails.
 func (w *worker) load(shapes map[shape.ID]*registry.Shape) error {
-	for id, sp := range shapes {
-		cur, _, ok, err := w.in.opts.Log.Cursor(id)
-		if err != nil {
-			return fmt.Errorf("read the cursor of shape %s: %w", sp.Handle(), err)
-		}
+	ids := slices.Sorted(maps.Keys(shapes))
+	stored := make(map[shape.ID]shape.Cursor, len(ids))
+	err := w.in.opts.Log.CursorsOf(ids, func(id shape.ID, _ shape.Epoch, c shape.Cursor) error {
+		stored[id] = c
+		return nil
+	})
+	if err != nil {
+		return fmt.Errorf("read the cursors of %d shapes: %w", len(ids), err)
+	}
+	for _, id := range ids {
+		sp := shapes[id]
+		cur, ok := stored[id]
 		if !ok {
 			cur = shape.Cursor{Pos: sp.Start(), Tail: wal.AfterSnapshot}
 		}

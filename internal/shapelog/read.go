@@ -112,6 +112,33 @@ func (l *Log) Cursors(yield func(shape.ID, shape.Epoch, shape.Cursor) error) err
 	return l.scanCursors(nil, nil, yield)
 }
 
+// CursorsOf is Cursors of some shapes, given in the order of their IDs.
+func (l *Log) CursorsOf(ids []shape.ID, yield func(shape.ID, shape.Epoch, shape.Cursor) error) (err error) {
+	it, err := l.db.NewIter(nil)
+	if err != nil {
+		return fmt.Errorf("read cursors: %w", err)
+	}
+	defer func() {
+		if cerr := it.Close(); cerr != nil {
+			err = errors.Join(err, fmt.Errorf("read cursors: %w", cerr))
+		}
+	}()
+	var key []byte
+	for _, id := range ids {
+		key = appendKind(key[:0], id, kindCursor)
+		if !it.SeekGE(key) {
+			break
+		}
+		if err := l.bestCursor(it, id, yield); err != nil {
+			return err
+		}
+	}
+	if err := it.Error(); err != nil {
+		return fmt.Errorf("read cursors: %w", err)
+	}
+	return nil
+}
+
 func (l *Log) scanCursors(lower, upper []byte, yield func(shape.ID, shape.Epoch, shape.Cursor) error) (err error) {
 	it, err := l.db.NewIter(&pebble.IterOptions{LowerBound: lower, UpperBound: upper})
 	if err != nil {
@@ -146,6 +173,7 @@ func (l *Log) scanCursors(lower, upper []byte, yield func(shape.ID, shape.Epoch,
 func (l *Log) bestCursor(it *pebble.Iterator, id shape.ID, yield func(shape.ID, shape.Epoch, shape.Cursor) error) error {
 	var best shape.Cursor
 	var highest, from shape.Epoch // of all, and of the best
+	var lower []shape.Epoch
 	n := 0
 	for ok := true; ok; ok = it.Next() {
 		if len(it.Key()) < 9 || keyShape(it.Key()) != id {
@@ -165,6 +193,8 @@ func (l *Log) bestCursor(it *pebble.Iterator, id shape.ID, yield func(shape.ID, 
 		}
 		if n == 0 {
 			highest = epoch // they come in falling order
+		} else {
+			lower = append(lower, epoch)
 		}
 		if n == 0 || c.Pos > best.Pos {
 			best, from = c, epoch
@@ -174,24 +204,26 @@ func (l *Log) bestCursor(it *pebble.Iterator, id shape.ID, yield func(shape.ID, 
 	if n == 0 {
 		return nil
 	}
-	if n > 1 && from == highest && !l.frozen {
-		if err := l.dropCursorsBelow(id, highest); err != nil {
+	if from == highest && !l.frozen {
+		if err := l.dropCursors(id, lower); err != nil {
 			return err
 		}
 	}
 	return yield(id, highest, best)
 }
 
-// dropCursorsBelow removes the cursors of epochs before epoch. Doing this here,
-// at a start or a fail-over, spares SetCursor from knowing which epochs there
-// were.
-func (l *Log) dropCursorsBelow(id shape.ID, epoch shape.Epoch) error {
-	var from [cursorKeyLen]byte
-	putCursorKey(from[:], id, epoch)
-	to := appendKind(nil, id, kindCursor+1)
-	if err := l.db.DeleteRange(append(from[:], 0), to, pebble.NoSync); err != nil {
-		return fmt.Errorf("remove old cursors of shape %d: %w", id, err)
+// dropCursors removes the cursors of some epochs. Doing this here, at a start or a
+// fail-over, spares SetCursor from knowing which epochs there were. They are removed
+// one by one: of ranges Pebble makes a list anew for each iterator that follows, and
+// with fifty thousand of them a shard took seconds to get a fresh worker.
+func (l *Log) dropCursors(id shape.ID, epochs []shape.Epoch) error {
+	for _, e := range epochs {
+		var key [cursorKeyLen]byte
+		putCursorKey(key[:], id, e)
+		if err := l.db.Delete(key[:], pebble.NoSync); err != nil {
+			return fmt.Errorf("remove old cursors of shape %d: %w", id, err)
+		}
+		l.commits.Add(1)
 	}
-	l.commits.Add(1)
 	return nil
 }
