@@ -21,10 +21,9 @@ func cpu(b *testing.B) time.Duration {
 }
 
 // BenchmarkCrowd is the CPU time of a transaction of one row, from Postgres's model to the shape's
-// log, beside none or a million other shapes `i = k` on the table. (The larger
-// takes some minutes and 5 GiB to set up.)
+// log, beside none or many other shapes `i = k` on the table.
 func BenchmarkCrowd(b *testing.B) {
-	for _, shapes := range []int{1, 1_000, 1_000_000} {
+	for _, shapes := range []int{1, 1_000, 100_000} {
 		b.Run(strconv.Itoa(shapes), func(b *testing.B) {
 			pg := sim.NewPostgres(sim.NewTable(100, "items", []int{0}, "i", "t"))
 			items := pg.Table(0)

@@ -266,7 +266,7 @@ func TestRouteDoesNotAllocate(t *testing.T) {
 }
 
 func BenchmarkRoute(b *testing.B) {
-	for _, n := range []int{1, 1_000, 100_000} {
+	for _, n := range []int{1, 1_000, 100_000, 1_000_000} {
 		b.Run(strconv.Itoa(n), func(b *testing.B) {
 			x := owners(b, n)
 			table := boats()
