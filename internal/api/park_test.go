@@ -382,19 +382,22 @@ func TestParkedClose(t *testing.T) {
 	}
 }
 
+// piped is a client of a server in a bubble, and what a live request asks for.
+func piped(t *testing.T, handler *Handler) (s *socket, live string) {
+	t.Helper()
+	conn, err := pipe(t, handler).dial(t.Context(), "", "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &socket{conn, bufio.NewReader(conn)}, "/v1/shape?table=boats&offset=0_inf&live=true&handle=" + handleOf(t, handler)
+}
+
 // TestParkedDeadlines: the deadlines of an answer are not those of the next request.
 func TestParkedDeadlines(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		h := newHarbour(t)
-		handler := serve(insecure(), h)
-		p := pipe(t, handler)
-		conn, err := p.dial(t.Context(), "", "")
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer conn.Close()
-		s := &socket{conn, bufio.NewReader(conn)}
-		s.send(t, get("/v1/shape?table=boats&offset=0_inf&live=true&handle="+handleOf(t, handler)))
+		s, live := piped(t, serve(insecure(), newHarbour(t)))
+		defer s.Close()
+		s.send(t, get(live))
 		s.mustRead(t)
 		time.Sleep(insecure().WriteTimeout + time.Second) // of the bubble's time
 		s.send(t, "GET /%zz HTTP/1.1\r\nHost: x\r\n\r\n")
@@ -438,16 +441,9 @@ func TestParkedIdle(t *testing.T) {
 		want time.Duration
 	}{{"", time.Minute}, {"GET / HT", headerTimeout}} {
 		synctest.Test(t, func(t *testing.T) {
-			h := newHarbour(t)
-			handler := serve(insecure(), h)
-			p := pipe(t, handler)
-			conn, err := p.dial(t.Context(), "", "")
-			if err != nil {
-				t.Fatal(err)
-			}
-			defer conn.Close()
-			s := &socket{conn, bufio.NewReader(conn)}
-			s.send(t, get("/v1/shape?table=boats&offset=0_inf&live=true&handle="+handleOf(t, handler)))
+			s, live := piped(t, serve(insecure(), newHarbour(t)))
+			defer s.Close()
+			s.send(t, get(live))
 			s.mustRead(t) // nothing happens for 20 s
 			if c.next != "" {
 				s.send(t, c.next)
@@ -467,15 +463,9 @@ func TestParkedIdle(t *testing.T) {
 func TestParkedClientThatDoesNotRead(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := newHarbour(t)
-		handler := serve(insecure(), h)
-		p := pipe(t, handler)
-		conn, err := p.dial(t.Context(), "", "")
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer conn.Close()
-		s := &socket{conn, bufio.NewReader(conn)}
-		s.send(t, get("/v1/shape?table=boats&offset=0_inf&live=true&live_sse=true&handle="+handleOf(t, handler)))
+		s, live := piped(t, serve(insecure(), h))
+		defer s.Close()
+		s.send(t, get(live+"&live_sse=true"))
 		if _, err := http.ReadResponse(s.in, nil); err != nil {
 			t.Fatal(err)
 		}
@@ -502,14 +492,9 @@ func TestParkedPanic(t *testing.T) {
 		var log bytes.Buffer
 		h := newHarbour(t)
 		handler := New(insecure(), sickly{h}, slog.New(slog.NewTextHandler(&log, nil)))
-		p := pipe(t, handler)
-		conn, err := p.dial(t.Context(), "", "")
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer conn.Close()
-		s := &socket{conn, bufio.NewReader(conn)}
-		s.send(t, get("/v1/shape?table=boats&offset=0_inf&live=true&handle="+handleOf(t, handler)))
+		s, live := piped(t, handler)
+		defer s.Close()
+		s.send(t, get(live))
 		if a := s.mustRead(t); !strings.HasPrefix(a.status, "500") || a.body != `{"error":"Internal server error"}` {
 			t.Errorf("%+v", a)
 		}

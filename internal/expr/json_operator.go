@@ -75,13 +75,16 @@ func elementOfJSON(d *document, place value, k kind) *document {
 	return &d.elems[n]
 }
 
+func loadBoth(a, b value) (l, r document, err error) {
+	if l, err = loadJSON(a.b); err == nil {
+		r, err = loadJSON(b.b)
+	}
+	return l, r, err
+}
+
 // concatJSONB merges two objects; anything else becomes one array.
 func concatJSONB(a, b value) (value, error) {
-	l, err := loadJSON(a.b)
-	if err != nil {
-		return value{}, err
-	}
-	r, err := loadJSON(b.b)
+	l, r, err := loadBoth(a, b)
 	if err != nil {
 		return value{}, err
 	}
@@ -143,11 +146,7 @@ func (d *document) hasKey(key []byte) bool {
 }
 
 func containsJSON(a, b value) (value, error) {
-	l, err := loadJSON(a.b)
-	if err != nil {
-		return value{}, err
-	}
-	r, err := loadJSON(b.b)
+	l, r, err := loadBoth(a, b)
 	if err != nil {
 		return value{}, err
 	}

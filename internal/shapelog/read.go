@@ -90,11 +90,10 @@ func (l *Log) ReadInto(dst []byte, id shape.ID, after, upTo wal.Offset, limit in
 // are a function of the stream, so what any worker got as far as writing is
 // true. Cursors that are outdone by one of a higher epoch are removed on the way.
 func (l *Log) Cursor(id shape.ID) (c shape.Cursor, epoch shape.Epoch, ok bool, err error) {
-	err = l.scanCursors(appendKind(nil, id, kindCursor), appendKind(nil, id, kindCursor+1),
-		func(_ shape.ID, e shape.Epoch, cur shape.Cursor) error {
-			c, epoch, ok = cur, e, true
-			return nil
-		})
+	err = l.CursorsOf([]shape.ID{id}, func(_ shape.ID, e shape.Epoch, cur shape.Cursor) error {
+		c, epoch, ok = cur, e, true
+		return nil
+	})
 	return c, epoch, ok, err
 }
 
@@ -109,63 +108,56 @@ func (l *Log) MaxEpoch(id shape.ID) (shape.Epoch, error) {
 // it, in the order of their IDs. It costs a seek or two for
 // each shape.
 func (l *Log) Cursors(yield func(shape.ID, shape.Epoch, shape.Cursor) error) error {
-	return l.scanCursors(nil, nil, yield)
+	return l.iterate(func(it *pebble.Iterator) error {
+		var next []byte
+		for ok := it.First(); ok; {
+			if len(it.Key()) < 9 {
+				return &CorruptError{What: fmt.Sprintf("key %x", it.Key())}
+			}
+			id := keyShape(it.Key())
+			if err := l.bestCursor(it, id, yield); err != nil {
+				return err
+			}
+			// Jump over the shape's entries.
+			if id+1 == 0 {
+				break
+			}
+			next = appendShape(next[:0], id+1)
+			ok = it.SeekGE(next)
+		}
+		return nil
+	})
 }
 
 // CursorsOf is Cursors of some shapes, given in the order of their IDs.
-func (l *Log) CursorsOf(ids []shape.ID, yield func(shape.ID, shape.Epoch, shape.Cursor) error) (err error) {
+func (l *Log) CursorsOf(ids []shape.ID, yield func(shape.ID, shape.Epoch, shape.Cursor) error) error {
+	return l.iterate(func(it *pebble.Iterator) error {
+		var key []byte
+		for _, id := range ids {
+			key = appendKind(key[:0], id, kindCursor)
+			if !it.SeekGE(key) {
+				return nil
+			}
+			if err := l.bestCursor(it, id, yield); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+// iterate runs f with an iterator over everything. What goes wrong in the iterator
+// itself is told when it is closed.
+func (l *Log) iterate(f func(it *pebble.Iterator) error) error {
 	it, err := l.db.NewIter(nil)
 	if err != nil {
 		return fmt.Errorf("read cursors: %w", err)
 	}
-	defer func() {
-		if cerr := it.Close(); cerr != nil {
-			err = errors.Join(err, fmt.Errorf("read cursors: %w", cerr))
-		}
-	}()
-	var key []byte
-	for _, id := range ids {
-		key = appendKind(key[:0], id, kindCursor)
-		if !it.SeekGE(key) {
-			break
-		}
-		if err := l.bestCursor(it, id, yield); err != nil {
-			return err
-		}
+	err = f(it)
+	if cerr := it.Close(); cerr != nil {
+		err = errors.Join(err, fmt.Errorf("read cursors: %w", cerr))
 	}
-	if err := it.Error(); err != nil {
-		return fmt.Errorf("read cursors: %w", err)
-	}
-	return nil
-}
-
-func (l *Log) scanCursors(lower, upper []byte, yield func(shape.ID, shape.Epoch, shape.Cursor) error) (err error) {
-	it, err := l.db.NewIter(&pebble.IterOptions{LowerBound: lower, UpperBound: upper})
-	if err != nil {
-		return fmt.Errorf("read cursors: %w", err)
-	}
-	defer func() {
-		if cerr := it.Close(); cerr != nil {
-			err = errors.Join(err, fmt.Errorf("read cursors: %w", cerr))
-		}
-	}()
-	var next []byte
-	for ok := it.First(); ok; {
-		if len(it.Key()) < 9 {
-			return &CorruptError{What: fmt.Sprintf("key %x", it.Key())}
-		}
-		id := keyShape(it.Key())
-		if err := l.bestCursor(it, id, yield); err != nil {
-			return err
-		}
-		// Jump over the shape's entries.
-		if id+1 == 0 {
-			break
-		}
-		next = appendShape(next[:0], id+1)
-		ok = it.SeekGE(next)
-	}
-	return nil
+	return err
 }
 
 // bestCursor looks at the cursors of one shape, from where it stands on, and
