@@ -43,7 +43,7 @@ func (r *Rotate) Error() string {
 // predicate is what a consumer needs of *expr.Expr.
 type predicate interface {
 	Match(row wal.Tuple) (bool, error)
-	Columns() []int
+	Columns() []int // the same list at each call
 }
 
 // verdict says what is done with the open transaction.
@@ -60,7 +60,6 @@ const (
 type Consumer struct {
 	def   *shape.Def
 	where predicate // nil: every row is in
-	reads []int     // the columns that where reads
 	enc   *encoder  // nil until it is needed
 	rel   *wal.Relation
 	chunk int64 // bytes
@@ -84,14 +83,18 @@ type Consumer struct {
 func New(def *shape.Def, cur shape.Cursor, chunkBytes int64, snap *wal.Snapshot) *Consumer {
 	c := &Consumer{def: def, chunk: chunkBytes, cur: cur, snap: snap, bytes: cur.ChunkBytes}
 	if def.Where != nil {
-		c.filter(def.Where)
+		c.where = def.Where
 	}
 	c.forgetSnapshot()
 	return c
 }
 
-func (c *Consumer) filter(p predicate) {
-	c.where, c.reads = p, p.Columns()
+// reads are the columns that the clause reads.
+func (c *Consumer) reads() []int {
+	if c.where == nil {
+		return nil
+	}
+	return c.where.Columns()
 }
 
 // Cursor is what the log stands for at the last commit: it may be stored with

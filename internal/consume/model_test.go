@@ -29,7 +29,10 @@ func parseCondition(t *shape.Table, s string) (*condition, error) {
 	return &condition{t.Find(parts[0]), parts[1], parts[2]}, nil
 }
 
-func (c *condition) Columns() []int { return []int{c.col} }
+// eachColumn has the lists that Columns returns: it is asked for each row.
+var eachColumn = [...]int{0, 1, 2, 3, 4, 5, 6, 7}
+
+func (c *condition) Columns() []int { return eachColumn[c.col : c.col+1] }
 
 func (c *condition) Match(row wal.Tuple) (bool, error) {
 	v := row[c.col]
@@ -120,7 +123,7 @@ func announce(t *shape.Table, order []int) *wal.Relation {
 func consumer(d *shape.Def, where *condition, cur shape.Cursor, chunk int64, snap *wal.Snapshot) *Consumer {
 	c := New(d, cur, chunk, snap)
 	if where != nil {
-		c.filter(where)
+		c.where = where
 	}
 	return c
 }

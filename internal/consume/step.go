@@ -34,7 +34,7 @@ func (c *Consumer) step(tx *wal.Txn, ch *wal.Change, out *Out) error {
 		return err
 	}
 	is := was
-	if c.where != nil && differ(c.reads, before, after) {
+	if c.where != nil && differ(c.where.Columns(), before, after) {
 		if is, err = c.in(after); err != nil {
 			return err
 		}
@@ -140,7 +140,7 @@ func (c *Consumer) checkRelation(rel *wal.Relation) error {
 	if a.fault != nil {
 		return &Rotate{shape.ReasonSchema, a.fault.Error()}
 	}
-	if err := a.mapping.Check(c.reads); err != nil {
+	if err := a.mapping.Check(c.reads()); err != nil {
 		return &Rotate{shape.ReasonSchema, err.Error()}
 	}
 	// An heir of an ordinary table may well have columns of its own; a partition

@@ -12,7 +12,7 @@ func printSQL(n node) string {
 	var b strings.Builder
 	p := printer{&b}
 	p.node(n)
-	return b.String()
+	return strings.Clone(b.String()) // without the room that the builder has left
 }
 
 type printer struct{ *strings.Builder }

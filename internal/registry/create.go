@@ -31,7 +31,7 @@ func (r *Registry) Create(def *shape.Def, start wal.LSN) (s *Shape, created bool
 	c := &creation{done: make(chan struct{})}
 	r.creating[key] = c
 	t := r.intern(def.Table, encoded)
-	s = r.newShape(def, t.t, key, start)
+	s = r.newShape(def, t, key, start)
 	withTable := !t.durable
 	r.mu.Unlock()
 
@@ -52,9 +52,9 @@ func (r *Registry) Create(def *shape.Def, start wal.LSN) (s *Shape, created bool
 }
 
 // newShape makes a shape in memory. mu is held.
-func (r *Registry) newShape(def *shape.Def, t *shape.Table, key string, start wal.LSN) *Shape {
+func (r *Registry) newShape(def *shape.Def, t *table, key string, start wal.LSN) *Shape {
 	shared := *def
-	shared.Table = t
+	shared.Table, shared.Columns = t.t, t.share(def.Columns)
 	now := time.Now().UnixMicro()
 	s := &Shape{
 		reg: r, def: &shared, key: key,

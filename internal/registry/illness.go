@@ -129,7 +129,7 @@ func (r *Registry) Successor(old *Shape, start wal.LSN) (*Shape, error) {
 		return nil, fmt.Errorf("make a successor of shape %d: it has one, %v", old.id, heir)
 	}
 	t := r.intern(old.def.Table, encoded)
-	s := r.newShape(old.def, t.t, old.key, start)
+	s := r.newShape(old.def, t, old.key, start)
 	s.failures.Store(int32(ill.Failures) + 1)
 	s.heirOf = old.id
 	withTable := !t.durable

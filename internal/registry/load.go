@@ -1,7 +1,6 @@
 package registry
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -20,7 +19,6 @@ type loading struct {
 	log     *slog.Logger
 	now     int64 // µs since 1970
 	tables  map[uint64]*loadedTable
-	columns map[string][]int // lists of columns, shared by the shapes that have the same
 	bury    []Tombstone
 	orphans [][]byte          // keys that belong to nothing
 	heirs   []*Shape          // successors that are live
@@ -41,7 +39,7 @@ func (r *Registry) load(log *slog.Logger) error {
 	}
 	l := &loading{
 		r: r, log: log, now: time.Now().UnixMicro(),
-		tables: map[uint64]*loadedTable{}, columns: map[string][]int{}, lost: map[shape.ID]bool{},
+		tables: map[uint64]*loadedTable{}, lost: map[shape.ID]bool{},
 	}
 	for _, step := range []func() error{
 		r.checkVersion, l.facts, l.readTables, l.tombstones, l.shapes, l.ill, l.promote, l.clean, l.tails, l.order,
@@ -253,19 +251,13 @@ func (l *loading) def(sr *shapeRecord, t *loadedTable) (*shape.Def, error) {
 			return nil, fmt.Errorf("column %d of %d", c, len(t.cols))
 		}
 	}
-	list, err := json.Marshal(d.Columns)
-	if err != nil {
-		return nil, err
-	}
-	if same, ok := l.columns[string(list)]; ok {
-		d.Columns = same
-	} else {
-		l.columns[string(list)] = d.Columns
-	}
+	d.Columns = t.share(d.Columns)
 	if sr.Where != "" {
-		if d.Where, err = expr.Reload(sr.Where, t.cols); err != nil {
+		where, err := expr.Reload(sr.Where, t.cols)
+		if err != nil {
 			return nil, err
 		}
+		d.Where = where
 	}
 	return d, nil
 }

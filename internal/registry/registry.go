@@ -3,6 +3,7 @@ package registry
 import (
 	"fmt"
 	"log/slog"
+	"slices"
 	"sync"
 
 	"github.com/cockroachdb/pebble/v2"
@@ -71,7 +72,25 @@ type removal struct {
 type table struct {
 	number  uint64
 	t       *shape.Table
-	durable bool // its record is; until then every creation writes it
+	durable bool    // its record is; until then every creation writes it
+	lists   [][]int // what its shapes select; see share
+}
+
+// maxLists is how many lists of selected columns of a table are shared.
+const maxLists = 16
+
+// share returns the list that other shapes of the table have, if it is the same:
+// a crowd of shapes differs in the clause only. The registry's mu is held.
+func (t *table) share(columns []int) []int {
+	for _, l := range t.lists {
+		if slices.Equal(l, columns) {
+			return l
+		}
+	}
+	if len(t.lists) < maxLists {
+		t.lists = append(t.lists, columns)
+	}
+	return columns
 }
 
 // Open loads the catalogue. Shapes whose first rows were not complete, or whose
