@@ -184,7 +184,7 @@ func (s *spine) takeOver(sh *shard) {
 	w.takes = make(map[shape.ID]*registry.Shape, len(sh.shapes))
 	sh.lagging, sh.wants, sh.out, sh.touched = true, false, nil, false
 	sh.behind.Store(true)
-	sh.doubt.Store(true) // the old one may have taken the word and not acted on it
+	sh.doubt.Store(uint64(sh.doubted)) // the old one may have taken the word and not acted on it
 	sh.held = nil
 	for id, sp := range sh.shapes {
 		if _, away := sh.away[id]; away {

@@ -28,11 +28,11 @@ type rig struct {
 
 const grace = 2 * time.Second
 
-// bubble runs f on a rig with a table items (i primary key, t).
-func bubble(t *testing.T, shards int, f func(*rig)) {
+// bubble runs f on a rig with a table items (i primary key, t), and more tables.
+func bubble(t *testing.T, shards int, f func(*rig), more ...*shape.Table) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
-		pg := sim.NewPostgres(sim.NewTable(100, "items", []int{0}, "i", "t"))
+		pg := sim.NewPostgres(append([]*shape.Table{sim.NewTable(100, "items", []int{0}, "i", "t")}, more...)...)
 		r := &rig{T: t, pg: pg, items: pg.Table(0)}
 		r.conf = sim.Config{
 			Disk: sim.NewDisk(), Database: &sim.Database{PG: pg}, Shards: shards, Grace: grace,
@@ -77,7 +77,12 @@ func (r *rig) follow(where string) (*registry.Shape, *sim.Reader) {
 
 func (r *rig) create(where string) *registry.Shape {
 	r.Helper()
-	def, err := shape.BuildDef(r.items.Def, shape.Params{Where: where})
+	return r.createOn(r.items, where)
+}
+
+func (r *rig) createOn(t *sim.Table, where string) *registry.Shape {
+	r.Helper()
+	def, err := shape.BuildDef(t.Def, shape.Params{Where: where})
 	if err != nil {
 		r.Fatal(err)
 	}
@@ -142,8 +147,13 @@ func (r *rig) put(text string, from, to int) {
 
 func (r *rig) write(tx *sim.Tx, text string, from, to int) {
 	r.Helper()
+	r.writeTo(tx, r.items, text, from, to)
+}
+
+func (r *rig) writeTo(tx *sim.Tx, t *sim.Table, text string, from, to int) {
+	r.Helper()
 	for i := from; i < to; i++ {
-		if err := tx.Put(r.items, row(i, text)); err != nil {
+		if err := tx.Put(t, row(i, text)); err != nil {
 			r.Fatal(err)
 		}
 	}
@@ -208,11 +218,17 @@ func (r *rig) half() wal.Frame {
 	r.write(tx, "half", 0, 10)
 	tx.Finish()
 	frames := tx.Frames(7)
-	for _, f := range frames[:2] {
+	r.offer(frames[:2]...)
+	time.Sleep(time.Second)
+	return frames[2]
+}
+
+// offer puts frames into the journal.
+func (r *rig) offer(frames ...wal.Frame) {
+	r.Helper()
+	for _, f := range frames {
 		if !r.engine.Journal.Offer(f) {
 			r.Fatal("the journal is full")
 		}
 	}
-	time.Sleep(time.Second)
-	return frames[2]
 }

@@ -57,7 +57,7 @@ func (s *spine) refreshKin() {
 
 // doubt takes a row in of which it is not known whose partition holds it: every
 // shape on a partitioned table may owe it.
-func (s *spine) doubt() {
+func (s *spine) doubt(tx *wal.Txn) {
 	if s.doubted {
 		return
 	}
@@ -66,7 +66,8 @@ func (s *spine) doubt() {
 	for _, id := range s.ids {
 		s.touched[id] = struct{}{}
 		sh := s.shardOf(id)
-		sh.doubt.Store(true)
+		sh.doubted = tx.Commit
+		sh.doubt.Store(uint64(tx.Commit))
 		if !sh.lagging {
 			s.leaveOut(sh)
 		}
@@ -74,10 +75,11 @@ func (s *spine) doubt() {
 }
 
 // settleDoubt is called when everything up to w.pos has been read: whoever was
-// held to owe something has it now, or it was not for him.
+// held to owe something below it has it now, or it was not for him.
 func (w *worker) settleDoubt() error {
-	if w.private || !w.sh.doubt.Swap(false) {
-		return nil
+	at := w.sh.doubt.Load()
+	if w.private || at == 0 || w.pos <= wal.LSN(at) {
+		return nil // its transaction may still be open in the spine
 	}
 	for _, m := range w.members {
 		if !m.dead && !m.open && m.shape.Def().Table.Kind == 'p' {
@@ -85,7 +87,11 @@ func (w *worker) settleDoubt() error {
 			w.mark(m)
 		}
 	}
-	return w.commit(w.pos)
+	if err := w.commit(w.pos); err != nil {
+		return err
+	}
+	w.sh.doubt.CompareAndSwap(at, 0) // not if a newer one has come meanwhile
+	return nil
 }
 
 // clear makes sure that it is known whose rows those of a table are. If it cannot

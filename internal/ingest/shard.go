@@ -73,6 +73,7 @@ type shard struct {
 	lagging bool          // left out until its worker has caught up
 	wants   bool          // its worker asks to be taken in again
 	held    []message     // controls to deliver when it resumes
+	doubted wal.LSN       // the highest that doubt ever was
 	failed  failure       // outside of a consumer
 	shapes  map[shape.ID]*registry.Shape
 	joining map[shape.ID]*join // sent to the worker, not yet confirmed
@@ -90,8 +91,10 @@ type shard struct {
 	routed   atomic.Uint64 // position handed over (or held back, when lagging)
 	applied  atomic.Uint64 // position up to which everything is in the shape log
 	behind   atomic.Bool   // tells the worker that it is lagging
-	doubt    atomic.Bool   // shapes here were held to owe rows that may not be theirs
-	pulse    atomic.Pointer[pulse]
+	// doubt is the commit LSN of the newest transaction for which shapes here were held
+	// to owe rows that may not be theirs; 0: all are settled.
+	doubt atomic.Uint64
+	pulse atomic.Pointer[pulse]
 }
 
 // pulse is what one worker shows of itself, so that the watchdog need not ask.

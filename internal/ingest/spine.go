@@ -151,7 +151,7 @@ func (s *spine) change(tx *wal.Txn, ch wal.Change) {
 	s.inTxn = true
 	if ch.Rel != s.clear {
 		if s.index.InDoubt(ch.Rel.OID) {
-			s.doubt()
+			s.doubt(tx)
 		} else {
 			s.clear = ch.Rel
 		}
