@@ -132,5 +132,6 @@ func (rp *replay) giveUp(rel *wal.Relation) {
 		if m := rp.w.members[id]; m != nil && !m.dead {
 			rp.note(rp.w.settle(m, why))
 		}
+		rp.index.Remove(id) // or the next such table would be waited for as long
 	}
 }

@@ -61,3 +61,39 @@ func TestDoubtLastsUntilTheTransactionEnds(t *testing.T) {
 		}
 	}, family()...)
 }
+
+// Whose partitions tables are cannot be found out. The shapes that might miss rows go
+// after the first of them; those that share their shard do not wait for each anew.
+func TestUnknownTablesAreWaitedForOnce(t *testing.T) {
+	more := family()
+	const unknown = 10
+	for i := range unknown - 1 {
+		more = append(more, sim.NewTable(uint32(partOID+1+i), "part", []int{0}, "i", "t"))
+	}
+	bubble(t, 1, func(r *rig) {
+		_, a := r.follow("")
+		root := r.onRoot()
+		r.engine.Disconnect()
+		began := time.Now()
+		tx := r.pg.Begin()
+		for i := range r.pg.Tables() {
+			if table := r.pg.Table(i); table.Def.OID != rootOID {
+				r.writeTo(tx, table, "x", 0, 1)
+			}
+		}
+		tx.Finish()
+		frames := tx.Frames(0)
+		r.offer(frames[0], frames[2])
+		r.settle(a)
+		r.released()
+		if reason, gone := root.Removed(); !gone || reason != shape.ReasonSchema {
+			r.Errorf("the shape on the root: %q", reason)
+		}
+		if took := time.Since(began); took > 3*kinLimit {
+			r.Errorf("%d tables took %s", unknown, took)
+		}
+	}, more...)
+}
+
+// kinLimit is for how long a worker waits to learn of a table.
+const kinLimit = 5 * time.Second
