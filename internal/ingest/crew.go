@@ -29,7 +29,7 @@ func (in *Ingest) newPrivateWorker(sh *shard) *worker {
 	return &worker{
 		in:       in,
 		sh:       sh,
-		pulse:    &pulse{epoch: epoch},
+		pulse:    &pulse{epoch: epoch, replaced: make(chan struct{})},
 		epoch:    epoch,
 		private:  true,
 		writing:  make(chan struct{}, 1),
@@ -129,6 +129,7 @@ func (s *spine) replace(c command) {
 		s.in.opts.Logger.Error("a worker makes no progress; it is replaced", c.stall.log(), "position", at, "stack", c.stall.Stack)
 	}
 	sh.epoch.Add(1)
+	close(c.pulse.replaced)
 	if sp != nil {
 		s.sendAway(sh, sp, at, c.stall)
 	}

@@ -99,6 +99,22 @@ func TestBlockedOnceIsReplacedAndZombieRefused(t *testing.T) {
 	})
 }
 
+// A worker that got on just before it was replaced has nothing left to do, and nobody
+// to tell it: it must not stay as a ghost, which there may be a few of only.
+func TestReplacedWhileIdle(t *testing.T) {
+	bubble(t, 1, func(r *rig) {
+		_, a := r.follow("")
+		r.put("x", 0, 3)
+		r.settle(a)
+		r.engine.Ingest.ReplaceIdle(0)
+		r.until("the worker to be replaced", func() bool { return r.engine.Ingest.Status().StallsTotal == 1 })
+		r.until("the ghost to be gone", func() bool { return len(r.engine.Ingest.Status().Ghosts) == 0 })
+		r.put("y", 1, 5)
+		r.settle(a)
+		r.released()
+	})
+}
+
 func TestBlockedAlwaysIsRotated(t *testing.T) {
 	bubble(t, 1, func(r *rig) {
 		_, a := r.follow("")

@@ -100,6 +100,7 @@ type shard struct {
 // pulse is what one worker shows of itself, so that the watchdog need not ask.
 type pulse struct {
 	epoch     uint64
+	replaced  chan struct{} // closed when it is; a worker that waits for work must not wait on
 	goroutine atomic.Int64  // its number in stack traces
 	posted    atomic.Uint64 // messages put into its mailbox
 	taken     atomic.Uint64 // messages it has finished

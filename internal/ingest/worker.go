@@ -81,6 +81,8 @@ func (w *worker) run(ctx context.Context) error {
 			w.pulse.queued.Add(-m.size)
 			w.pulse.taken.Add(1)
 		case <-w.nudge:
+		case <-w.pulse.replaced:
+			return errGhost
 		case <-ctx.Done():
 			return ctx.Err()
 		}
@@ -181,6 +183,8 @@ func (w *worker) catchUp(ctx context.Context) error {
 		defer w.pulse.taken.Add(1)
 		w.pulse.queued.Add(-m.size)
 		return w.take(ctx, m)
+	case <-w.pulse.replaced:
+		return errGhost
 	case <-ctx.Done():
 		return ctx.Err()
 	}
