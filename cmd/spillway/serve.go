@@ -59,23 +59,25 @@ func serve(ctx context.Context, cfg engine.Config, log *slog.Logger, started fun
 	if cfg.Insecure && !loopback(clients.Addr()) {
 		log.Warn("SPILLWAY_INSECURE is set: whoever can reach the port can read the database")
 	}
-	e, err := engine.New(cfg, log)
-	if err != nil {
-		return err
-	}
+	src := newSource()
 	counted := api.LimitConnections(clients, maxConnections(cfg, descriptors()), pair != nil)
 	front := newFront(api.New(api.Config{
 		Secret: cfg.Secret, Insecure: cfg.Insecure, LongPollTimeout: cfg.LongPollTimeout, StreamTime: cfg.SSETimeout,
 		AllowDeletion: cfg.AllowDeletion, MaxInitial: cfg.Concurrency.Initial, MaxExisting: cfg.Concurrency.Existing,
 		MaxAge: cfg.CacheMaxAge, StaleAge: cfg.CacheStaleAge, WriteTimeout: cfg.WriteTimeout, Version: version(),
-	}, source{e}, log), cfg.IdleTimeout, pair, log)
+	}, src, log), cfg.IdleTimeout, pair, log)
+	front.serve(counted, operators)
+	e, err := front.await(ctx, func(ctx context.Context) (*engine.Engine, error) { return engine.New(ctx, cfg, log) })
+	if e == nil {
+		return errors.Join(err, front.close())
+	}
+	src.open(e)
 	console := admin.New(e, func() admin.Clients {
 		initial, existing := front.api.AtWork()
 		return admin.Clients{Open: counted.Open(), Parked: front.clients.Parked(), Initial: initial, Existing: existing}
 	}, e.Chaos(), log)
 	defer console.Close()
-	front.operators.Handler = console
-	front.serve(counted, operators)
+	front.door.open(console)
 	url := "http://" + reachable(clients.Addr())
 	if pair != nil {
 		url = "https://" + reachable(clients.Addr())

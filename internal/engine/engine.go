@@ -95,8 +95,9 @@ type stream struct {
 	next     chan struct{} // closed when the other is there
 }
 
-// New opens the data directory. It does not talk to Postgres.
-func New(cfg Config, log *slog.Logger) (*Engine, error) {
+// New opens the data directory, which takes the longer the more shapes there are,
+// and can be given up by ctx. It does not talk to Postgres.
+func New(ctx context.Context, cfg Config, log *slog.Logger) (*Engine, error) {
 	e := &Engine{
 		cfg: cfg, log: log,
 		health: HealthStarting, reason: reasonReplication,
@@ -110,7 +111,7 @@ func New(cfg Config, log *slog.Logger) (*Engine, error) {
 	e.ward = newWard(e)
 	e.families = newFamilies(e)
 	e.lastAudit, e.began = new(audit), time.Now()
-	if err := e.open(); err != nil {
+	if err := e.open(ctx); err != nil {
 		return nil, errors.Join(&storageError{err}, e.close())
 	}
 	db, err := pgquery.Open(pgquery.Config{
@@ -129,7 +130,7 @@ func New(cfg Config, log *slog.Logger) (*Engine, error) {
 	return e, nil
 }
 
-func (e *Engine) open() error {
+func (e *Engine) open(ctx context.Context) error {
 	if err := os.MkdirAll(e.cfg.DataDir, 0o700); err != nil {
 		return fmt.Errorf("make the data directory: %w", err)
 	}
@@ -142,7 +143,7 @@ func (e *Engine) open() error {
 	if err != nil {
 		return err
 	}
-	e.registry, err = registry.Open(registry.Options{FS: vfs.Default, Dir: e.path("catalogue"), Log: e.shapelog, Logger: e.log})
+	e.registry, err = registry.Open(registry.Options{FS: vfs.Default, Dir: e.path("catalogue"), Log: e.shapelog, Logger: e.log, Progress: e.reading(ctx)})
 	if err != nil {
 		return err
 	}
@@ -150,6 +151,19 @@ func (e *Engine) open() error {
 		return err
 	}
 	return e.openStream()
+}
+
+// reading tells of a catalogue that takes a while to read.
+func (e *Engine) reading(ctx context.Context) func(shapes int) error {
+	const every = 2 * time.Second
+	told := time.Now()
+	return func(shapes int) error {
+		if time.Since(told) >= every {
+			told = time.Now()
+			e.log.Info("reading the catalogue of shapes", "shapes", shapes)
+		}
+		return context.Cause(ctx)
+	}
 }
 
 func (e *Engine) path(name string) string { return filepath.Join(e.cfg.DataDir, name) }

@@ -15,7 +15,8 @@ import (
 const (
 	reasonLock        = "Timeout waiting for Postgres lock acquisition"
 	reasonReplication = "Timeout waiting for replication client to be ready"
-	reasonData        = "Timeout waiting for shape data to be loaded"
+	// ReasonData is also for those who wait for New.
+	ReasonData = "Timeout waiting for shape data to be loaded"
 )
 
 const (

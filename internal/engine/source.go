@@ -121,7 +121,7 @@ func (e *Engine) Ready(ctx context.Context) error {
 	case <-e.stream.Load().ingest.CaughtUp():
 		return nil
 	case <-ctx.Done():
-		return &NotReady{Reason: reasonData}
+		return &NotReady{Reason: ReasonData}
 	}
 }
 

@@ -17,6 +17,8 @@ import (
 type loading struct {
 	r       *Registry
 	log     *slog.Logger
+	told    func(shapes int) error
+	read    int   // shapes
 	now     int64 // µs since 1970
 	tables  map[uint64]*loadedTable
 	bury    []Tombstone
@@ -33,13 +35,13 @@ type loadedTable struct {
 }
 
 // load fills the registry from the catalogue and the shape logs.
-func (r *Registry) load(log *slog.Logger) error {
-	if log == nil {
-		log = slog.New(slog.DiscardHandler)
-	}
+func (r *Registry) load(o *Options) error {
 	l := &loading{
-		r: r, log: log, now: time.Now().UnixMicro(),
+		r: r, log: o.Logger, told: o.Progress, now: time.Now().UnixMicro(),
 		tables: map[uint64]*loadedTable{}, lost: map[shape.ID]bool{},
+	}
+	if l.log == nil {
+		l.log = slog.New(slog.DiscardHandler)
 	}
 	for _, step := range []func() error{
 		r.checkVersion, l.facts, l.readTables, l.tombstones, l.shapes, l.ill, l.promote, l.clean, l.tails, l.order,
@@ -178,6 +180,11 @@ func (l *loading) shapes() (err error) {
 		return nil, live.Error()
 	}
 	err = l.r.scanNumbers(kindShape, func(n uint64, v []byte) error {
+		if l.read++; l.read%256 == 0 && l.told != nil {
+			if err := l.told(l.read); err != nil {
+				return fmt.Errorf("read catalogue: %w", err)
+			}
+		}
 		l.r.nextID = max(l.r.nextID, shape.ID(n)+1)
 		rec, err := next(n)
 		if err != nil {

@@ -25,6 +25,9 @@ type Options struct {
 	// the catalogue does not know.
 	Log    *shapelog.Log
 	Logger *slog.Logger // nil: silent
+	// Progress, if not nil, is told now and then how many shapes Open has read:
+	// a million take half a minute. Its error ends Open.
+	Progress func(shapes int) error
 	// Events is what the catalogue's Pebble tells.
 	Events shapelog.Events
 
@@ -112,7 +115,7 @@ func Open(o Options) (*Registry, error) {
 		heirs:    map[shape.ID]*Shape{},
 		nextID:   1,
 	}
-	if err := r.load(o.Logger); err != nil {
+	if err := r.load(&o); err != nil {
 		_ = db.Close() // the first error counts
 		return nil, err
 	}

@@ -2,7 +2,9 @@ package registry
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -185,6 +187,34 @@ func TestShapesOfOneTableShareIt(t *testing.T) {
 		h = h.crash(t)
 	}
 	h.close(t)
+}
+
+func TestOpeningIsTold(t *testing.T) {
+	h := open(t, vfs.NewCrashableMem())
+	for i := range 600 {
+		live(t, h, create(t, h, nth(t, i), 5), 0)
+	}
+	check(t, h.Close())
+	var told []int
+	again := func(err error) error {
+		r, err := Open(Options{FS: h.fs, Dir: "data/catalogue", Log: h.log, Progress: func(n int) error {
+			told = append(told, n)
+			return err
+		}})
+		if err != nil {
+			return err
+		}
+		return r.Close()
+	}
+	if err := again(nil); err != nil || !slices.Equal(told, []int{256, 512}) {
+		t.Fatalf("told %v, %v", told, err)
+	}
+	enough := errors.New("enough")
+	if err := again(enough); !errors.Is(err, enough) || len(told) != 3 {
+		t.Fatalf("told %v, %v", told, err)
+	}
+	check(t, again(nil)) // nothing is left open
+	check(t, h.log.Close())
 }
 
 func TestHandlesAndIDsNeverRepeat(t *testing.T) {
