@@ -36,7 +36,7 @@ type ward struct {
 	e       *Engine
 	busy    map[shape.ID]bool
 	healing map[shape.ID]time.Time // successors with failures behind them, since when they do well
-	done    chan shape.ID
+	done    chan *registry.Shape   // ill ones that were built anew, or in vain
 	jobs    sync.WaitGroup
 
 	mu       sync.Mutex // leaf lock
@@ -47,7 +47,7 @@ type ward struct {
 type ladderCounters struct{ quarantines, rebuilds, parkings int64 }
 
 func newWard(e *Engine) *ward {
-	return &ward{e: e, busy: make(map[shape.ID]bool), healing: make(map[shape.ID]time.Time), done: make(chan shape.ID)}
+	return &ward{e: e, busy: make(map[shape.ID]bool), healing: make(map[shape.ID]time.Time), done: make(chan *registry.Shape)}
 }
 
 func (w *ward) count(f func(*ladderCounters)) {
@@ -105,8 +105,11 @@ func (w *ward) run(ctx context.Context) {
 		case <-t.C:
 			w.begin(ctx)
 			w.forgive()
-		case id := <-w.done:
-			delete(w.busy, id)
+		case old := <-w.done:
+			delete(w.busy, old.ID())
+			if sp := w.e.registry.Find(old.Key()); sp != nil && sp.Failures() > 0 {
+				w.healing[sp.ID()] = time.Now()
+			}
 		case <-ctx.Done():
 			return
 		}
@@ -128,7 +131,7 @@ func (w *ward) begin(ctx context.Context) {
 		w.jobs.Go(func() {
 			w.rebuild(ctx, sp)
 			select {
-			case w.done <- sp.ID():
+			case w.done <- sp:
 			case <-ctx.Done():
 			}
 		})
