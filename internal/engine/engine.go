@@ -373,11 +373,14 @@ func (e *Engine) reported(err error) error {
 func (e *Engine) watch(ctx context.Context) {
 	t := time.NewTicker(lagEvery)
 	defer t.Stop()
-	for ghosts := 0; ; {
+	for own, ghosts := 0, 0; ; {
 		e.lookAtLag()
 		n := len(e.stream.Load().ingest.Status().Ghosts)
 		if n != ghosts {
-			spare(n)
+			if ghosts == 0 {
+				own = runtime.GOMAXPROCS(0)
+			}
+			spare(own, n)
 			ghosts = n
 		}
 		e.mu.Lock()

@@ -41,16 +41,17 @@ func (r *recorder) follow(ghosts, limit int) error {
 // spared is how many ghosts are given a processor of their own.
 const spared = 4
 
-// spare gives each ghost a processor beside those of the machine. One that loops
+// spare gives each ghost a processor beside our own ones, which may be fewer than the
+// machine has: a container's limit, or GOMAXPROCS. One that loops
 // for ever takes the runtime's processor that it is on for 10 ms at a time, whoever
 // waits there; with one more it is the kernel that shares the cores, and it wakes
 // those who sleep at once. One that waits needs none, which costs nothing.
-func spare(ghosts int) {
-	if ghosts == 0 {
-		runtime.SetDefaultGOMAXPROCS()
+func spare(own, ghosts int) {
+	if ghosts == 0 && os.Getenv("GOMAXPROCS") == "" {
+		runtime.SetDefaultGOMAXPROCS() // which follows the container's limit again
 		return
 	}
-	runtime.GOMAXPROCS(runtime.NumCPU() + min(ghosts, spared))
+	runtime.GOMAXPROCS(own + min(ghosts, spared))
 }
 
 // report writes what the process did last, and all stacks, into files in the
