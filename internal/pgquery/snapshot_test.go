@@ -79,6 +79,23 @@ func TestSnapshotRows(t *testing.T) {
 	}
 }
 
+// The script that begins a snapshot is read as a whole before its first statement
+// says how backslashes in texts are meant.
+func TestSnapshotOfTableWithBackslash(t *testing.T) {
+	pg := pgtest.New(t)
+	const name = `\'; commit; drop table bystander; --`
+	pg.Exec("create table bystander (); create table " + string(quote(name)) + " (id int primary key)")
+	pg.Exec("insert into " + string(quote(name)) + " values (7)")
+	pg.Exec("alter database " + pg.Name + " set standard_conforming_strings = off")
+	db := open(t, pg)
+	if _, rows := take(t, db, all(table(t, db, name))); len(rows) != 1 {
+		t.Errorf("rows: %q", rows)
+	}
+	if pg.Value("select count(*) from pg_class where relname = 'bystander'") != "1" {
+		t.Error("a part of the table's name was run")
+	}
+}
+
 func TestSnapshotOfFamilies(t *testing.T) {
 	pg := pgtest.New(t)
 	pg.Exec(`create table p (i int, t text) partition by range (i); create table p1 (t text, i int);

@@ -21,8 +21,11 @@ func (s statement) whole() string { return string(s) }
 // quote quotes an identifier.
 func quote(name string) statement { return statement(`"` + strings.ReplaceAll(name, `"`, `""`) + `"`) }
 
-// quoteLiteral quotes a text under standard_conforming_strings.
-func quoteLiteral(s string) statement { return statement(`'` + strings.ReplaceAll(s, `'`, `''`) + `'`) }
+// quoteLiteral quotes a text so that standard_conforming_strings does not matter: what
+// is in one script with the statement that sets it is read before that is run.
+func quoteLiteral(s string) statement {
+	return statement(`E'` + strings.NewReplacer(`'`, `''`, `\`, `\\`).Replace(s) + `'`)
+}
 
 // relation is a table's name as SQL.
 func relation(schema, name string) statement { return quote(schema) + "." + quote(name) }
