@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strings"
 	"time"
 
 	"github.com/spillway-sync/spillway/internal/pgquery"
@@ -198,11 +197,8 @@ func (e *Engine) auditStatus(st *Status) {
 	}
 	for _, w := range e.creator.Waiting() {
 		x := Waiting{Handle: w.Shape.Handle(), Seconds: time.Since(w.Since).Seconds(), Rows: w.Rows, For: w.Step}
-		t := w.Shape.Def().Table
-		for _, l := range a.waits {
-			if l.Relation == t.Name || l.Relation == t.Schema+"."+t.Name || strings.Trim(l.Relation, `"`) == t.Name {
-				x.For = fmt.Sprintf("waiting for lock of pid %d", l.Blocker)
-			}
+		if l := e.families.waitOn(w.Shape.Def().Table.OID, a.waits); l != nil {
+			x.For = fmt.Sprintf("waiting for lock of pid %d", l.Blocker)
 		}
 		st.Waiting = append(st.Waiting, x)
 	}

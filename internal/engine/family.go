@@ -76,6 +76,20 @@ func (f *families) load() error {
 	return nil
 }
 
+// waitOn finds who waits for a lock on a table, or on a partition or child of it.
+func (f *families) waitOn(oid uint32, waits []pgquery.LockWait) *pgquery.LockWait {
+	if len(waits) == 0 {
+		return nil
+	}
+	family := f.known.Load().below([]uint32{oid})
+	for i := range waits {
+		if family[waits[i].Relation] {
+			return &waits[i]
+		}
+	}
+	return nil
+}
+
 // see takes in what the catalogue says of everything above and below some tables.
 func (f *families) see(ctx context.Context, oids []uint32, found []pgquery.Edge) error {
 	select {

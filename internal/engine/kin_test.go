@@ -59,3 +59,19 @@ func TestKinLearns(t *testing.T) {
 		}
 	}
 }
+
+// First rows of a root wait for a lock on a partition, whose name is another.
+func TestWaitOn(t *testing.T) {
+	t.Parallel()
+	f := newFamilies(nil)
+	f.known.Store(&kin{2: {{OID: 1}}, 3: {{OID: 2}}})
+	waits := []pgquery.LockWait{{Relation: 9, Blocker: 90}, {Relation: 3, Blocker: 30}}
+	for oid, blocker := range map[uint32]int32{1: 30, 2: 30, 3: 30, 9: 90} {
+		if l := f.waitOn(oid, waits); l == nil || l.Blocker != blocker {
+			t.Errorf("table %d waits for %+v", oid, l)
+		}
+	}
+	if l := f.waitOn(4, waits); l != nil {
+		t.Errorf("a table that nobody waits for waits for %+v", l)
+	}
+}

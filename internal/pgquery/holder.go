@@ -97,7 +97,7 @@ func (db *DB) PublicationExists(ctx context.Context, name string) (ok bool, err 
 
 // LockWait is a backend of ours that waits for a lock.
 type LockWait struct {
-	Relation string // schema.table, "" if it is another kind of lock
+	Relation uint32 // 0: it is another kind of lock
 	Blocker  int32  // pid of one who is in its way, 0: not known
 }
 
@@ -107,7 +107,7 @@ func (db *DB) LockWaits(ctx context.Context) ([]LockWait, error) {
 	var waits []LockWait
 	err := db.look(ctx, func(tx pgx.Tx) error {
 		rows, err := tx.Query(ctx, `
-			select coalesce(l.relation::regclass::text, ''), coalesce((pg_blocking_pids(a.pid))[1], 0)
+			select coalesce(l.relation, 0), coalesce((pg_blocking_pids(a.pid))[1], 0)
 			from pg_stat_activity a join pg_locks l on l.pid = a.pid and not l.granted
 			where a.application_name in ('spillway-admin', 'spillway-snapshot') and a.usename = current_user and a.datname = current_database()`)
 		if err != nil {
