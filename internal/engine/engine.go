@@ -204,8 +204,8 @@ func (e *Engine) openStream() error {
 	if err != nil {
 		return errors.Join(err, j.Close())
 	}
-	in.SetKin(e.families.known.Load().ancestors())
 	e.stream.Store(&stream{journal: j, ingest: in, ended: make(chan struct{}), next: make(chan struct{})})
+	e.families.tell(in)
 	return nil
 }
 

@@ -10,6 +10,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/spillway-sync/spillway/internal/ingest"
 	"github.com/spillway-sync/spillway/internal/pgquery"
 	"github.com/spillway-sync/spillway/internal/registry"
 	"github.com/spillway-sync/spillway/internal/shape"
@@ -88,6 +89,18 @@ func (f *families) waitOn(oid uint32, waits []pgquery.LockWait) *pgquery.LockWai
 		}
 	}
 	return nil
+}
+
+// tell gives a new stream what is known. Whoever learns more meanwhile may have given
+// that to it before, or to the stream before it.
+func (f *families) tell(in *ingest.Ingest) {
+	for {
+		k := f.known.Load()
+		in.SetKin(k.ancestors())
+		if f.known.Load() == k {
+			return
+		}
+	}
 }
 
 // see takes in what the catalogue says of everything above and below some tables.
@@ -260,6 +273,9 @@ func (f *families) run(ctx context.Context) {
 
 // lookUp learns of tables, and returns those that there are not, or not yet.
 func (f *families) lookUp(ctx context.Context, oids []uint32) (unseen []uint32, err error) {
+	// Or a connection that has died without a word would keep all from learning more.
+	ctx, cancel := context.WithTimeout(ctx, reconcileLimit)
+	defer cancel()
 	found, there, err := f.e.db.Kin(ctx, oids)
 	if err != nil {
 		return nil, err
