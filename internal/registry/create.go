@@ -19,7 +19,7 @@ func (r *Registry) Create(def *shape.Def, start wal.LSN) (s *Shape, created bool
 		return nil, false, err
 	}
 	r.mu.Lock()
-	if s := r.byKey[key]; s != nil {
+	if s := r.byKey.find(key); s != nil {
 		r.mu.Unlock()
 		return s, false, nil
 	}
@@ -31,7 +31,7 @@ func (r *Registry) Create(def *shape.Def, start wal.LSN) (s *Shape, created bool
 	c := &creation{done: make(chan struct{})}
 	r.creating[key] = c
 	t := r.intern(def.Table, encoded)
-	s = r.newShape(def, t, key, start)
+	s = r.newShape(def, t, start)
 	withTable := !t.durable
 	r.mu.Unlock()
 
@@ -43,7 +43,7 @@ func (r *Registry) Create(def *shape.Def, start wal.LSN) (s *Shape, created bool
 		c.shape = s
 		t.durable = true
 		r.shapes.add(s)
-		r.byKey[key] = s
+		r.byKey.put(s)
 		r.recency.enter(s)
 	}
 	r.mu.Unlock()
@@ -52,12 +52,12 @@ func (r *Registry) Create(def *shape.Def, start wal.LSN) (s *Shape, created bool
 }
 
 // newShape makes a shape in memory. mu is held.
-func (r *Registry) newShape(def *shape.Def, t *table, key string, start wal.LSN) *Shape {
+func (r *Registry) newShape(def *shape.Def, t *table, start wal.LSN) *Shape {
 	shared := *def
 	shared.Table, shared.Columns = t.t, t.share(def.Columns)
 	now := time.Now().UnixMicro()
 	s := &Shape{
-		reg: r, def: &shared, key: key,
+		reg: r, def: &shared,
 		id: r.nextID, handle: newHandle(r.nextID, now),
 		start: start, created: now,
 		tail:  wal.AfterSnapshot,
@@ -139,9 +139,7 @@ func (r *Registry) hide(s *Shape) {
 	if s.State() != Snapshotting {
 		return
 	}
-	if r.byKey[s.key] == s {
-		delete(r.byKey, s.key)
-	}
+	r.byKey.drop(s)
 	r.recency.fail(s)
 }
 
@@ -153,9 +151,7 @@ func (r *Registry) forget(s *Shape, reason shape.Reason) {
 	}
 	r.shapes.remove(s)
 	r.recency.exit(s)
-	if r.byKey[s.key] == s {
-		delete(r.byKey, s.key)
-	}
+	r.byKey.drop(s)
 	if heir := r.leave(s); heir != nil {
 		r.succeed(heir)
 	}

@@ -129,7 +129,7 @@ func (r *Registry) Successor(old *Shape, start wal.LSN) (*Shape, error) {
 		return nil, fmt.Errorf("make a successor of shape %d: it has one, %v", old.id, heir)
 	}
 	t := r.intern(old.def.Table, encoded)
-	s := r.newShape(old.def, t, old.key, start)
+	s := r.newShape(old.def, t, start)
 	s.failures.Store(int32(ill.Failures) + 1)
 	s.heirOf = old.id
 	withTable := !t.durable
@@ -158,8 +158,8 @@ func (r *Registry) Successor(old *Shape, start wal.LSN) (*Shape, error) {
 // succeed lets Find find a successor, unless another shape was made meanwhile. mu
 // is held.
 func (r *Registry) succeed(s *Shape) {
-	if r.byKey[s.key] == nil {
-		r.byKey[s.key] = s
+	if r.byKey.find(s.Key()) == nil {
+		r.byKey.put(s)
 	}
 }
 
@@ -269,7 +269,7 @@ func (l *loading) illness(id shape.ID, v []byte) error {
 func (l *loading) promote() error {
 	for _, s := range l.heirs {
 		old := l.r.ill[s.heirOf]
-		l.r.byKey[s.key] = s
+		l.r.byKey.put(s)
 		if old == nil {
 			continue
 		}

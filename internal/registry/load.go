@@ -234,7 +234,7 @@ func (l *loading) shape(id shape.ID, rec, live []byte) error {
 		}
 		def, err := l.def(&sr, t)
 		if err == nil {
-			l.add(id, &sr, &lr, def, def.Key())
+			l.add(id, &sr, &lr, def)
 			t.used = true
 			return nil
 		}
@@ -269,9 +269,9 @@ func (l *loading) def(sr *shapeRecord, t *loadedTable) (*shape.Def, error) {
 	return d, nil
 }
 
-func (l *loading) add(id shape.ID, sr *shapeRecord, lr *liveRecord, def *shape.Def, key string) {
+func (l *loading) add(id shape.ID, sr *shapeRecord, lr *liveRecord, def *shape.Def) {
 	s := &Shape{
-		reg: l.r, def: def, key: key, handle: sr.Handle, id: id,
+		reg: l.r, def: def, handle: sr.Handle, id: id,
 		start: sr.Start, created: sr.Created,
 		state: Live, chunks: int32(lr.Chunks), tail: wal.AfterSnapshot,
 		sees: &wal.Snapshot{Xmin: lr.Xmin, Xmax: lr.Xmax, Xip: lr.Xip, Until: lr.Until},
@@ -283,7 +283,7 @@ func (l *loading) add(id shape.ID, sr *shapeRecord, lr *liveRecord, def *shape.D
 	if s.heirOf != 0 {
 		l.heirs = append(l.heirs, s)
 	} else {
-		l.r.byKey[s.key] = s
+		l.r.byKey.put(s)
 	}
 	l.r.nLive++
 }

@@ -44,7 +44,7 @@ type Registry struct {
 
 	mu        sync.Mutex // never held across I/O
 	shapes    roll
-	byKey     map[string]*Shape
+	byKey     directory
 	creating  map[string]*creation  // by key
 	removing  map[shape.ID]*removal // still in shapes
 	tables    map[string]*table     // by encoded record
@@ -106,7 +106,7 @@ func Open(o Options) (*Registry, error) {
 	r := &Registry{
 		db: db, log: o.Log,
 		shapes:   roll{byID: map[shape.ID]*Shape{}},
-		byKey:    map[string]*Shape{},
+		byKey:    newDirectory(),
 		creating: map[string]*creation{},
 		removing: map[shape.ID]*removal{},
 		tables:   map[string]*table{},
@@ -134,7 +134,7 @@ func (r *Registry) Close() error {
 func (r *Registry) Find(key string) *Shape {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return r.byKey[key]
+	return r.byKey.find(key)
 }
 
 // ByID returns the shape of that number, or nil.

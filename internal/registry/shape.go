@@ -49,7 +49,6 @@ func (p *Progress) Position() wal.LSN { return wal.LSN(p.applied.Load()) }
 type Shape struct {
 	reg     *Registry
 	def     *shape.Def
-	key     string
 	handle  shape.Handle
 	id      shape.ID
 	start   wal.LSN
@@ -79,8 +78,8 @@ type Shape struct {
 // version of the table.
 func (s *Shape) Def() *shape.Def { return s.def }
 
-// Key is the definition's canonical form.
-func (s *Shape) Key() string { return s.key }
+// Key is the definition's canonical form, made anew at each call.
+func (s *Shape) Key() string { return s.def.Key() }
 
 // Handle is the shape's name for clients.
 func (s *Shape) Handle() shape.Handle { return s.handle }

@@ -3,7 +3,6 @@ package shape
 import (
 	"slices"
 	"strconv"
-	"strings"
 
 	"github.com/spillway-sync/spillway/internal/expr"
 )
@@ -55,33 +54,41 @@ type Def struct {
 
 // Key is the canonical form: two definitions with equal keys share one log.
 func (d *Def) Key() string {
-	var b strings.Builder
+	var room [256]byte
+	return string(d.appendKey(room[:0]))
+}
+
+// Is says whether key is the definition's.
+func (d *Def) Is(key string) bool {
+	var room [256]byte
+	return string(d.appendKey(room[:0])) == key
+}
+
+func (d *Def) appendKey(b []byte) []byte {
 	t := d.Table
-	b.WriteString(strconv.FormatUint(uint64(t.OID), 10))
+	b = strconv.AppendUint(b, uint64(t.OID), 10)
 	part := func(s string) {
-		b.WriteByte('|')
-		b.WriteString(strconv.Quote(s))
+		b = strconv.AppendQuote(append(b, '|'), s)
 	}
 	part(t.Schema)
 	part(t.Name)
 	for _, i := range t.PK {
 		part(t.Columns[i].Name)
 	}
-	b.WriteByte(';')
+	b = append(b, ';')
 	if d.Where != nil {
 		part(d.Where.SQL())
 	}
-	b.WriteByte(';')
+	b = append(b, ';')
 	for _, name := range d.sortedNames() {
 		part(name)
 	}
-	b.WriteByte(';')
-	b.WriteString(strconv.FormatBool(d.AllColumns))
-	b.WriteByte(';')
-	b.WriteString(strconv.Itoa(int(d.Replica)))
-	b.WriteByte(';')
-	b.WriteString(strconv.Itoa(int(d.Log)))
-	return strings.Clone(b.String()) // without the room that the builder has left
+	b = append(b, ';')
+	b = strconv.AppendBool(b, d.AllColumns)
+	b = append(b, ';')
+	b = strconv.AppendInt(b, int64(d.Replica), 10)
+	b = append(b, ';')
+	return strconv.AppendInt(b, int64(d.Log), 10)
 }
 
 func (d *Def) sortedNames() []string {
