@@ -28,6 +28,9 @@ func makeComputations() map[string][]*operator {
 			m[r.name] = append(m[r.name], &operator{name: r.name, left: r.left, right: r.right, result: r.result, apply: r.apply})
 		}
 	}
+	for _, p := range powers {
+		m["^"] = append(m["^"], &operator{name: "^", left: p.kind, right: p.kind, result: p.kind, either: p.either})
+	}
 	return m
 }
 
@@ -50,12 +53,12 @@ func (c *checker) compute(at ast, name string, l, r node) (node, error) {
 	if r, err = c.coerce(r, typ{kind: op.right}); err != nil {
 		return nil, err
 	}
-	return c.computed(at, &applied{
-		t:     typ{kind: op.result},
-		args:  []node{l, r},
-		apply: func(args []value) (value, error) { return op.apply(args[0], args[1]) },
-		sql:   func(p printer, args []node) { p.infix(args[0], name, args[1]) },
-	})
+	n := &applied{t: typ{kind: op.result}, args: []node{l, r}, sql: func(p printer, args []node) { p.infix(args[0], name, args[1]) }}
+	if op.either != nil {
+		return c.doubtful(at, n, op.either)
+	}
+	n.apply = func(args []value) (value, error) { return op.apply(args[0], args[1]) }
+	return c.computed(at, n)
 }
 
 // asTexts: || of a text and something else casts that to text (textanycat and

@@ -77,7 +77,7 @@ func quantifier(all bool) string {
 
 func (c *checker) anyOperator(a *astAny, l node, element typ) (*operator, error) {
 	path, isPath := pathOperators[a.op]
-	if a.op == "^" || computations[a.op] != nil || isPath && path.result != kindBool {
+	if computations[a.op] != nil || isPath && path.result != kindBool {
 		return nil, c.fail(a, "ANY/ALL requires operator that returns bool")
 	}
 	rows := operators[a.op]

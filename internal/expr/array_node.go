@@ -15,6 +15,9 @@ type applied struct {
 	// lax: apply takes NULLs too. Else a NULL operand gives NULL.
 	lax   bool
 	apply func(args []value) (value, error)
+	// either is used instead of apply where servers may come to one of two values.
+	either func(args []value) ([]value, error)
+	choice choice
 	// compile, if it is there, is used instead of apply: not all operands are
 	// evaluated.
 	compile func(args []valueFn) valueFn
@@ -33,6 +36,9 @@ func compileApplied(n *applied) valueFn {
 		return n.compile(args)
 	}
 	apply, lax, name := n.apply, n.lax, n.t.String()
+	if n.either != nil {
+		apply = n.choice.of(n.either)
+	}
 	return func(row wal.Tuple) (value, error) {
 		vals := make([]value, len(args))
 		null := false

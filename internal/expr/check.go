@@ -24,6 +24,8 @@ type checker struct {
 	depth  int
 	nodes  int
 	limit  int // of nodes
+	// doubts: there is a node whose value is in doubt.
+	doubts bool
 }
 
 func newChecker(src string, params map[string]string, cols []Column) *checker {
@@ -69,6 +71,9 @@ func (c *checker) clause(tree ast) (node, error) {
 	if height(n) > maxDepth {
 		return nil, whereError("At location 0: expression is nested too deeply")
 	}
+	if c.doubts && len(doubtsOf(n)) > maxDoubts {
+		return nil, whereError("At location 0: more than " + strconv.Itoa(maxDoubts) + " different powers are not supported")
+	}
 	return n, nil
 }
 
@@ -90,18 +95,22 @@ func (c *checker) expr(a ast) (node, error) {
 	return c.folded(a, n)
 }
 
-// folded is the constant that n comes to if all operands are constant.
+// folded is the constant that n comes to if all operands are constant, or such
+// that are in doubt.
 func (c *checker) folded(at ast, n node) (node, error) {
 	operands := n.operands()
 	for _, o := range operands {
-		if _, ok := o.(*constant); !ok {
+		if _, ok := o.(*constant); !ok && !(c.doubts && isDoubtful(o)) {
 			return n, nil
 		}
 	}
 	if len(operands) == 0 {
 		return n, nil
 	}
-	v, err := compileValue(n)(nil)
+	v, err := c.evaluated(n)
+	if errors.Is(err, errDoubt) {
+		return n, nil
+	}
 	if errors.Is(err, errServers) {
 		return nil, c.fail(at, "Failed to apply function to constant arguments: "+errServers.Error())
 	}
@@ -264,9 +273,6 @@ func (c *checker) choice(at ast, name string, l, r node) (node, error) {
 	}
 	rows := operators[name]
 	if rows == nil {
-		if name == "^" {
-			return nil, c.fail(at, "the operator ^ is not supported, as its last digit depends on the server")
-		}
 		if arrayOperators[name] != nil {
 			return nil, c.noOperator(at, l, r)
 		}
@@ -387,7 +393,7 @@ func readConstant(to typ, text []byte) (value, error) {
 func (c *checker) convert(n node, row *castRow, at ast) (node, error) {
 	k, ok := n.(*constant)
 	if !ok {
-		return &cast{n, row}, nil
+		return c.folded(at, &cast{n, row})
 	}
 	v := k.value
 	if !v.null && row.apply != nil {

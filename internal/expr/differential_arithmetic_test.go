@@ -48,10 +48,24 @@ func (g *generator) term(family string, depth int) string {
 	if g.chance(12) {
 		return g.of("int2", "int4", "int8", "float4", "float8", "INT4") + "(" + l + ")"
 	}
+	if g.chance(8) {
+		return g.power(l, r)
+	}
 	if g.chance(5) {
 		return "(" + g.of("- ", "+ ", "@ ", "~ ", "|/ ") + l + ")"
 	}
 	return "(" + l + g.of(" + ", " - ", " * ", " / ", " % ", " & ", " | ", " # ", " / ", " * ") + r + ")"
+}
+
+// power is mostly one whose exponent is small.
+func (g *generator) power(l, r string) string {
+	if !g.chance(4) {
+		r = g.of("2", "3", "0.5", "-1", "-3", "2.0", "1.5", "0.1", "i2::numeric / 1000", "n::numeric(6,2) / 7", "f8 / 10", "'2'", "10::int8", "0", "17.25", "1000")
+	}
+	if g.chance(3) {
+		return g.of("power", "pow", "POWER") + "(" + l + ", " + r + ")"
+	}
+	return "(" + l + " ^ " + r + ")"
 }
 
 // conditional is one of the forms that do not evaluate all they have.
@@ -111,7 +125,7 @@ func TestComputationCatalogue(t *testing.T) {
 		join pg_type res on res.oid = oprresult
 		where oprnamespace = 'pg_catalog'::regnamespace and (oprleft = 0 or l.typname in (` + names + `))
 		and r.typname in (` + names + `) and res.typname in (` + names + `)
-		and (oprleft <> 0 and oprname in ('+', '-', '*', '/', '%', '&', '|', '#', '||', '->', '->>') and not (oprname = '-' and l.typname = 'jsonb')
+		and (oprleft <> 0 and oprname in ('+', '-', '*', '/', '%', '^', '&', '|', '#', '||', '->', '->>') and not (oprname = '-' and l.typname = 'jsonb')
 			or oprleft = 0 and oprname in ('+', '-', '@', '~', '|/'))`)
 	if err != nil {
 		t.Fatal(err)

@@ -77,6 +77,9 @@ func Value(text string, cols []Column) (eval func(wal.Tuple) ([]byte, error), sq
 		return nil, "", err
 	}
 	f := compileValue(n)
+	if len(doubtsOf(n)) <= maxDoubts {
+		f = compileDecided(n)
+	}
 	return func(row wal.Tuple) ([]byte, error) {
 		v, err := f(row)
 		if err != nil || v.null {
@@ -93,4 +96,31 @@ func ArrayLiteral(text string) (string, error) {
 		return "", err
 	}
 	return string(arrayText(a, kindText)), nil
+}
+
+// Power gives the values of a ^ b that servers may come to, for float8 or numeric.
+func Power(typ, a, b string) ([]string, error) {
+	for _, p := range powers {
+		if p.kind.info().name != typ {
+			continue
+		}
+		x, err := p.kind.info().parse([]byte(a))
+		if err != nil {
+			return nil, err
+		}
+		y, err := p.kind.info().parse([]byte(b))
+		if err != nil {
+			return nil, err
+		}
+		list, err := p.either(x, y)
+		if err != nil {
+			return nil, err
+		}
+		texts := make([]string, len(list))
+		for i, v := range list {
+			texts[i] = string(outputText(p.kind, v))
+		}
+		return texts, nil
+	}
+	panic(typ)
 }

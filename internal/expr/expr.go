@@ -107,7 +107,7 @@ func compile(where string, params map[string]string, cols []Column, limit int) (
 		sql:     printSQL(root),
 		columns: columnsOf(root),
 		plan:    planOf(root),
-		match:   compileBool(root),
+		match:   compileRoot(root),
 	}, nil
 }
 

@@ -19,7 +19,7 @@ var functions map[string][]*function
 
 func init() { // the table's functions look things up in it
 	functions = map[string][]*function{}
-	for _, family := range [][]function{letterFunctions, likeFunctions, outputFunctions(), timeFunctions, partFunctions(), zoneFunctions} {
+	for _, family := range [][]function{letterFunctions, likeFunctions, outputFunctions(), timeFunctions, partFunctions(), zoneFunctions, powerFunctions()} {
 		for _, f := range family {
 			functions[f.name] = append(functions[f.name], &f)
 		}

@@ -53,6 +53,8 @@ type operator struct {
 	// apply computes any other operator; it is not called with a NULL operand:
 	// all operators here are strict.
 	apply func(a, b value) (value, error)
+	// either computes what servers may come to two values of.
+	either func(a, b value) ([]value, error)
 	// prepare builds apply where it depends on the operands' collation or on
 	// an operand that is constant. It may refuse. Takes precedence over apply.
 	prepare func(op *operation, col collation) (func(a, b value) (value, error), error)
