@@ -76,6 +76,10 @@ mutant publish-early internal/ingest/worker.go \
 	'	m.shape.Publish(cur.Tail, cur.Tail.Tx)' '	cur.Tail.Op += 2; m.shape.Publish(cur.Tail, cur.Tail.Tx)' ./internal/sim 'TestSimulation'
 mutant forgotten-strikes internal/ingest/ingest.go \
 	'if in.strikes.of, err = opts.Registry.Strikes(); err != nil {' 'if in.strikes.of, err = make(map[shape.ID]registry.Strike), nil; err != nil {' ./internal/ingest 'StrikesOutlive'
+mutant clause-panics internal/route/lookup.go \
+	'may = true' 'panic("a clause")' ./internal/ingest 'PanicInAClause'
+mutant short-doubt internal/ingest/kin.go \
+	'if w.private || at == 0 || w.pos <= wal.LSN(at) {' 'if w.private || at == 0 {' ./internal/ingest 'DoubtLasts'
 mutant no-doubt internal/ingest/spine.go \
 	'if s.index.InDoubt(ch.Rel.OID) {' 'if false {' ./test/e2e 'TestPartitions$|TestManyShapesOnPartitions'
 mutant truncate-under-snapshot internal/pgquery/snapshot.go \

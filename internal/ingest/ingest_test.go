@@ -6,6 +6,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/spillway-sync/spillway/internal/expr"
+	"github.com/spillway-sync/spillway/internal/registry"
 	"github.com/spillway-sync/spillway/internal/shape"
 	"github.com/spillway-sync/spillway/internal/sim"
 	"github.com/spillway-sync/spillway/internal/wal"
@@ -185,6 +187,30 @@ func TestPanic(t *testing.T) {
 
 // A shape that is created while a transaction that is in the snapshot, one that
 // is not, and the stream's own transaction are under way.
+// A clause that panics is evaluated by the spine first. It costs its own shape.
+func TestPanicInAClause(t *testing.T) {
+	bubble(t, 1, func(r *rig) {
+		_, a := r.follow("")
+		def, err := shape.BuildDef(r.items.Def, shape.Params{Where: "i > 5"})
+		if err != nil {
+			r.Fatal(err)
+		}
+		def.Where = new(expr.Expr) // nothing was compiled
+		sp, err := r.engine.Creator.Create(def)
+		if err != nil {
+			r.Fatal(err)
+		}
+		r.until("the shape to be live", func() bool { return sp.State() == registry.Live })
+		r.put("x", 0, 10)
+		r.settle(a)
+		r.until("the shape to leave the stream", func() bool { return sp.State() != registry.Live })
+		r.released()
+		if st := r.engine.Ingest.Status(); st.StallsTotal != 3 || !strings.Contains(st.Stalls[0].Cause, "panic") {
+			r.Errorf("%+v", st)
+		}
+	})
+}
+
 func TestJoinInsideTransactions(t *testing.T) {
 	bubble(t, 2, func(r *rig) {
 		r.put("old", 0, 10)

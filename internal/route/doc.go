@@ -16,8 +16,8 @@
 //
 //  1. The result holds every shape for which the change means an entry, a
 //     rotation or a removal: for an update those of the old row and of the new.
-//     What cannot be decided (a value that cannot be read, a clause that fails,
-//     an old row that is not there) counts as touched: the consumer decides.
+//     What cannot be decided (a value that cannot be read, a clause that fails or
+//     panics, an old row that is not there) counts as touched: the consumer decides.
 //  2. Otherwise it is exact: a shape is in it only if its clause is true of the
 //     old or the new row. The clause is evaluated here and not left to the
 //     consumers so that the flush tracker owes nothing for shapes that a change

@@ -31,15 +31,11 @@ func (x *Index) route(t *table, ch *wal.Change, dst []shape.ID) []shape.ID {
 		return x.everyOf(t, dst)
 	}
 	t.align(ch.Rel)
+	if !x.find(t, ch) {
+		return x.everyOf(t, dst)
+	}
 	for _, n := range t.plain {
 		dst = append(dst, x.entries.at(n).id)
-	}
-	x.found = x.found[:0]
-	if ch.Old != nil {
-		x.row(t, ch.Old)
-	}
-	if ch.New != nil && !t.alike(ch) {
-		x.row(t, ch.New)
 	}
 	x.looked += uint64(len(t.plain) + len(x.found))
 	if x.spread != nil && len(x.found) >= 2*spreadPart {
@@ -53,7 +49,25 @@ func (x *Index) route(t *table, ch *wal.Change, dst []shape.ID) []shape.ID {
 	return dst
 }
 
-// trySpread is the same, many at once.
+// find collects the shapes that the change must be tried on. It is not ok if reading a
+// value panics: then any shape may be touched.
+func (x *Index) find(t *table, ch *wal.Change) (ok bool) {
+	defer func() {
+		if recover() != nil {
+			ok = false
+		}
+	}()
+	x.found = x.found[:0]
+	if ch.Old != nil {
+		x.row(t, ch.Old)
+	}
+	if ch.New != nil && !t.alike(ch) {
+		x.row(t, ch.New)
+	}
+	return true
+}
+
+// trySpread tries many at once.
 func (x *Index) trySpread(t *table, ch *wal.Change, dst []shape.ID) []shape.ID {
 	for _, n := range x.found {
 		t.rows(x.entries.at(n).def.Table, ch, x.stamp) // they are only read from here on
@@ -221,10 +235,17 @@ func (x *Index) try(t *table, e *entry, ch *wal.Change) bool {
 	return !ok || matches(e, before) || matches(e, after)
 }
 
-func matches(e *entry, row wal.Tuple) bool {
+// matches counts a clause that panics as true: its consumer panics as well, where that
+// costs one shape, and not the stream of all.
+func matches(e *entry, row wal.Tuple) (may bool) {
 	if row == nil {
 		return false
 	}
+	defer func() {
+		if recover() != nil {
+			may = true
+		}
+	}()
 	in, err := e.def.Where.Match(row)
 	return in || err != nil
 }
