@@ -108,6 +108,9 @@ func newDef(t *shape.Table, cols []int, replica shape.Replica) *shape.Def {
 // (nil: as they are).
 func announce(t *shape.Table, order []int) *wal.Relation {
 	r := &wal.Relation{OID: t.OID, Schema: t.Schema, Name: t.Name, Identity: t.Identity}
+	if order != nil {
+		r.OID++ // a partition
+	}
 	for n := range t.Columns {
 		i := n
 		if order != nil {

@@ -83,7 +83,9 @@ func TestRoute(t *testing.T) {
 		}
 	}
 	rel := relation(table, "id", "owner", "name")
-	turned := relation(table, "name", "id", "owner")
+	turned := relation(table, "name", "id", "owner") // a partition
+	turned.OID = 3
+	x.SetKin(Kin{3: {table.OID}})
 	for name, c := range map[string]struct {
 		ch   wal.Change
 		want []shape.ID

@@ -56,6 +56,8 @@ func fits(was, is *Table, i int) error {
 	}
 	n := &is.Columns[j]
 	switch {
+	case n.Num != c.Num:
+		return fmt.Errorf("%w: column %q is another one of that name", ErrSchema, c.Name)
 	case n.Type.OID != c.Type.OID || n.TypMod != c.TypMod || n.Generated != c.Generated:
 		return fmt.Errorf("%w: column %q has another type", ErrSchema, c.Name)
 	case !grown(c.Parts, n.Parts):

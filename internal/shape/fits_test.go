@@ -44,6 +44,8 @@ func TestFits(t *testing.T) {
 		"labels swapped":       {func(x *Table) { x.Columns[1].Parts = []string{"label 9 d", "label 9 b", "attribute 8 1 23"} }, false, false},
 		"attribute added":      {func(x *Table) { x.Columns[1].Parts = append(x.Columns[1].Parts[:3:3], "attribute 8 2 23") }, false, false},
 		"attribute dropped":    {func(x *Table) { x.Columns[1].Parts = x.Columns[1].Parts[:2] }, false, false},
+		"used made anew":       {func(x *Table) { x.Columns[1].Num = 9 }, false, false},
+		"unused made anew":     {func(x *Table) { x.Columns[2].Num = 9 }, false, true},
 		"written anew":         {func(x *Table) { x.Files = 8 }, true, true},
 		"described anew":       {func(x *Table) { x.Columns[1].Xmin = 6 }, true, true},
 		"values anew":          {func(x *Table) { x.Files, x.Columns[1].Xmin = 8, 6 }, false, false},

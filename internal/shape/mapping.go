@@ -3,6 +3,7 @@ package shape
 import (
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/spillway-sync/spillway/internal/wal"
 )
@@ -42,7 +43,7 @@ func Map(t *Table, r *wal.Relation) (Mapping, error) {
 	return m, nil
 }
 
-// Align maps what can be mapped. Columns that are missing or retyped read as
+// Align maps what can be mapped. Columns that are missing, retyped or moved read as
 // NULL; Check tells whether one that matters is among them.
 func Align(t *Table, r *wal.Relation) Mapping {
 	m := Mapping{table: t, rel: r, pos: make([]int, len(t.Columns))}
@@ -69,8 +70,32 @@ func Align(t *Table, r *wal.Relation) Mapping {
 	}
 	if identity {
 		m.pos = nil
+	} else if r.OID == t.OID {
+		m.dropMoved()
 	}
 	return m
+}
+
+// dropMoved lets go of columns that are not where they were with regard to others: in
+// one table, that takes another column of the same name, renamed or made anew. Of those
+// that have changed places it cannot be said which ones they are.
+func (m *Mapping) dropMoved() {
+	moved := make([]bool, len(m.pos))
+	most := -1
+	for i, p := range m.pos {
+		moved[i] = p >= 0 && p < most
+		most = max(most, p)
+	}
+	least := len(m.rel.Columns)
+	for i, p := range slices.Backward(m.pos) {
+		if p < 0 {
+			continue
+		}
+		if moved[i] || p > least {
+			m.pos[i] = -1
+		}
+		least = min(least, p)
+	}
 }
 
 // Check fails with ErrSchema if one of the columns (positions in the table) is
@@ -120,6 +145,10 @@ func (m Mapping) fault(i int) error {
 			ErrSchema, c.Name, m.rel.Schema, m.rel.Name)
 	}
 	now := &m.rel.Columns[p]
+	if sameType(c, now) {
+		return fmt.Errorf("%w: column %q of %q.%q is another one of that name, or the one whose place it took is",
+			ErrSchema, c.Name, m.rel.Schema, m.rel.Name)
+	}
 	return fmt.Errorf("%w: column %q of %q.%q has type %d (modifier %d) instead of %d (%d)",
 		ErrSchema, c.Name, m.rel.Schema, m.rel.Name, now.Type, now.TypMod, c.Type.OID, c.TypMod)
 }

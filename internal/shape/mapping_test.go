@@ -37,8 +37,16 @@ func TestMap(t *testing.T) {
 		fault string
 	}{
 		{name: "identity", table: plain, want: "a b c"},
-		{name: "other order", table: plain, want: "a b c",
-			edit: func(r *wal.Relation) { slices.Reverse(r.Columns) }},
+		{name: "other order, of a partition", table: plain, want: "a b c",
+			edit: func(r *wal.Relation) { r.OID++; slices.Reverse(r.Columns) }},
+		{name: "names exchanged", table: plain, want: "a - -",
+			edit:  func(r *wal.Relation) { r.Columns[1].Name, r.Columns[2].Name = "c", "b" },
+			fault: `column "b" of "public"."t" is another one of that name`},
+		{name: "dropped and made anew", table: plain, want: "- - -", extra: "z",
+			edit: func(r *wal.Relation) {
+				r.Columns = append(append(r.Columns[1:2:2], wal.RelationColumn{Name: "z", Type: 23, TypMod: -1}, r.Columns[2]), r.Columns[0])
+			},
+			fault: `column "a" of "public"."t" is another one of that name`},
 		{name: "added at the end", table: plain, want: "a b c", extra: "z",
 			edit: func(r *wal.Relation) {
 				r.Columns = append(r.Columns, wal.RelationColumn{Name: "z", Type: 23, TypMod: -1})
@@ -122,7 +130,7 @@ func TestRowOfEqualColumnsIsTheRowItself(t *testing.T) {
 	if row := m.Row(nil, src); row != nil {
 		t.Errorf("no row: got %q, want nil", row)
 	}
-	moved := Align(tab, relation(tab, func(r *wal.Relation) { slices.Reverse(r.Columns) }))
+	moved := Align(tab, relation(tab, func(r *wal.Relation) { r.OID++; slices.Reverse(r.Columns) }))
 	scratch := make(wal.Tuple, 2)
 	if n := testing.AllocsPerRun(100, func() { scratch = moved.Row(src, scratch) }); n != 0 {
 		t.Errorf("%v allocations a row, want 0", n)

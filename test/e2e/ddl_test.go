@@ -37,6 +37,9 @@ var ddls = []struct{ rotates, sql, then string }{
 	{"A", "ALTER TABLE %[1]s RENAME COLUMN extra TO spare", ""},
 	{"AW", "ALTER TABLE %[1]s RENAME COLUMN n TO m2", ""},
 	{"ASTW", "ALTER TABLE %[1]s RENAME COLUMN title TO name", "INSERT INTO %[1]s (id) VALUES (9)"},
+	{"A", "ALTER TABLE %[1]s DROP m, ADD m mood", ""}, // another one of that name
+	{"AW", "ALTER TABLE %[1]s DROP n, ADD n int DEFAULT 1", ""},
+	{"ASTW", "ALTER TABLE %[1]s RENAME title TO x; ALTER TABLE %[1]s RENAME extra TO title; ALTER TABLE %[1]s RENAME x TO extra", ""},
 	{"AW", "ALTER TABLE %[1]s ALTER n TYPE bigint", ""},
 	{"ASTW", "ALTER TABLE %[1]s ALTER title TYPE varchar(20)", ""},
 	{"A", "ALTER TABLE %[1]s ALTER code TYPE varchar(9)", ""},
