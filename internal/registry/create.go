@@ -30,7 +30,7 @@ func (r *Registry) Create(def *shape.Def, start wal.LSN) (s *Shape, created bool
 	}
 	c := &creation{done: make(chan struct{})}
 	r.creating[key] = c
-	t := r.intern(def.Table, encoded)
+	t := r.tables.use(def.Table, encoded)
 	s = r.newShape(def, t, start)
 	withTable := !t.durable
 	r.mu.Unlock()
@@ -39,7 +39,9 @@ func (r *Registry) Create(def *shape.Def, start wal.LSN) (s *Shape, created bool
 
 	r.mu.Lock()
 	delete(r.creating, key)
-	if c.err == nil {
+	if c.err != nil {
+		r.tables.leave(t)
+	} else {
 		c.shape = s
 		t.durable = true
 		r.shapes.add(s)
@@ -66,17 +68,6 @@ func (r *Registry) newShape(def *shape.Def, t *table, start wal.LSN) *Shape {
 	s.used.Store(now)
 	r.nextID++
 	return s
-}
-
-// intern returns the shared form of a version of a table. mu is held.
-func (r *Registry) intern(t *shape.Table, encoded []byte) *table {
-	if known := r.tables[string(encoded)]; known != nil {
-		return known
-	}
-	e := &table{number: r.nextTable, t: t}
-	r.nextTable++
-	r.tables[string(encoded)] = e
-	return e
 }
 
 // setLive moves a shape whose liveRecord is durable to the live ones.
@@ -117,8 +108,9 @@ func (r *Registry) Remove(s *Shape, reason shape.Reason) error {
 	r.mu.Unlock()
 	defer close(m.done)
 
+	var unused *table
 	if m.err = r.storeTombstone(s, reason); m.err == nil {
-		r.forget(s, reason)
+		unused = r.forget(s, reason)
 	}
 	r.mu.Lock()
 	delete(r.removing, s.id)
@@ -126,7 +118,7 @@ func (r *Registry) Remove(s *Shape, reason shape.Reason) error {
 	if m.err != nil {
 		return m.err
 	}
-	if err := errors.Join(r.trimTombstones(), r.log.Delete(s.id)); err != nil {
+	if err := errors.Join(r.trimTombstones(), r.dropTable(unused), r.log.Delete(s.id)); err != nil {
 		m.err = fmt.Errorf("remove shape %d: it is gone, but %w", s.id, err)
 	}
 	return m.err
@@ -143,8 +135,9 @@ func (r *Registry) hide(s *Shape) {
 	r.recency.fail(s)
 }
 
-// forget takes a shape out of the maps and wakes those who wait on it.
-func (r *Registry) forget(s *Shape, reason shape.Reason) {
+// forget takes a shape out of the maps and wakes those who wait on it. It returns the
+// version of its table if no other shape has it.
+func (r *Registry) forget(s *Shape, reason shape.Reason) (unused *table) {
 	r.mu.Lock()
 	if s.State() == Live {
 		r.nLive--
@@ -156,9 +149,13 @@ func (r *Registry) forget(s *Shape, reason shape.Reason) {
 		r.succeed(heir)
 	}
 	r.nTombs++
+	if t := r.tables.byTable[s.def.Table]; r.tables.leave(t) {
+		unused = t
+	}
 	abort := s.setRemoved(reason)
 	r.mu.Unlock()
 	if abort != nil {
 		abort.Abort(ErrRemoved)
 	}
+	return unused
 }

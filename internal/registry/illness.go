@@ -124,11 +124,11 @@ func (r *Registry) Successor(old *Shape, start wal.LSN) (*Shape, error) {
 		r.mu.Unlock()
 		return nil, ErrRemoved
 	}
-	if heir, has := r.heirs[old.id]; has {
+	if _, has := r.heirs[old.id]; has {
 		r.mu.Unlock()
-		return nil, fmt.Errorf("make a successor of shape %d: it has one, %v", old.id, heir)
+		return nil, fmt.Errorf("make a successor of shape %d: it has one", old.id)
 	}
-	t := r.intern(old.def.Table, encoded)
+	t := r.tables.use(old.def.Table, encoded)
 	s := r.newShape(old.def, t, start)
 	s.failures.Store(int32(ill.Failures) + 1)
 	s.heirOf = old.id
@@ -141,6 +141,7 @@ func (r *Registry) Successor(old *Shape, start wal.LSN) (*Shape, error) {
 	defer r.mu.Unlock()
 	if err != nil {
 		delete(r.heirs, old.id)
+		r.tables.leave(t)
 		return nil, err
 	}
 	t.durable = true
@@ -276,6 +277,7 @@ func (l *loading) promote() error {
 		ill, _ := old.Illness()
 		l.bury = append(l.bury, old.tombstone(ill.Reason))
 		l.r.shapes.remove(old)
+		l.r.tables.byTable[old.def.Table].users--
 		delete(l.r.ill, old.id)
 	}
 	return nil

@@ -31,7 +31,6 @@ type loading struct {
 type loadedTable struct {
 	*table
 	cols []expr.Column // for expr.Compile
-	used bool
 }
 
 // load fills the registry from the catalogue and the shape logs.
@@ -139,8 +138,8 @@ func (l *loading) readTables() error {
 			return err
 		}
 		l.tables[n] = t
-		l.r.tables[string(encoded)] = t.table
-		l.r.nextTable = max(l.r.nextTable, n+1)
+		t.encoded = string(encoded)
+		l.r.tables.add(t.table)
 		return nil
 	})
 }
@@ -235,7 +234,7 @@ func (l *loading) shape(id shape.ID, rec, live []byte) error {
 		def, err := l.def(&sr, t)
 		if err == nil {
 			l.add(id, &sr, &lr, def)
-			t.used = true
+			t.users++
 			return nil
 		}
 		l.log.Warn("shape's definition cannot be read any more", "handle", string(sr.Handle), "err", err)
@@ -307,9 +306,9 @@ func (l *loading) clean() error {
 	var drop [][]byte
 	drop = append(drop, l.orphans...)
 	for n, t := range l.tables {
-		if !t.used {
+		if t.users == 0 {
 			drop = append(drop, key(kindTable, n))
-			t.durable = false // written again by the next shape on it
+			l.r.tables.leave(t.table)
 		}
 	}
 	if len(drop)+len(l.bury)+len(l.rewrite) == 0 {

@@ -3,7 +3,6 @@ package registry
 import (
 	"fmt"
 	"log/slog"
-	"slices"
 	"sync"
 
 	"github.com/cockroachdb/pebble/v2"
@@ -42,20 +41,19 @@ type Registry struct {
 
 	recency recency
 
-	mu        sync.Mutex // never held across I/O
-	shapes    roll
-	byKey     directory
-	creating  map[string]*creation  // by key
-	removing  map[shape.ID]*removal // still in shapes
-	tables    map[string]*table     // by encoded record
-	facts     map[string][]byte
-	ill       map[shape.ID]*Shape // quarantined and parked ones
-	heirs     map[shape.ID]*Shape // the successor of an ill one, nil while it is being made
-	nextID    shape.ID
-	nextTable uint64
-	nLive     int
-	nTombs    int
-	trimming  bool // one goroutine removes old tombstones
+	mu       sync.Mutex // never held across I/O
+	shapes   roll
+	byKey    directory
+	creating map[string]*creation  // by key
+	removing map[shape.ID]*removal // still in shapes
+	tables   tables
+	facts    map[string][]byte
+	ill      map[shape.ID]*Shape // quarantined and parked ones
+	heirs    map[shape.ID]*Shape // the successor of an ill one, nil while it is being made
+	nextID   shape.ID
+	nLive    int
+	nTombs   int
+	trimming bool // one goroutine removes old tombstones
 }
 
 // creation is one creation that several callers wait for.
@@ -71,31 +69,6 @@ type removal struct {
 	err  error         // valid after done
 }
 
-// table is one version of a table, shared by its shapes.
-type table struct {
-	number  uint64
-	t       *shape.Table
-	durable bool    // its record is; until then every creation writes it
-	lists   [][]int // what its shapes select; see share
-}
-
-// maxLists is how many lists of selected columns of a table are shared.
-const maxLists = 16
-
-// share returns the list that other shapes of the table have, if it is the same:
-// a crowd of shapes differs in the clause only. The registry's mu is held.
-func (t *table) share(columns []int) []int {
-	for _, l := range t.lists {
-		if slices.Equal(l, columns) {
-			return l
-		}
-	}
-	if len(t.lists) < maxLists {
-		t.lists = append(t.lists, columns)
-	}
-	return columns
-}
-
 // Open loads the catalogue. Shapes whose first rows were not complete, or whose
 // definition cannot be read any more, are removed.
 func Open(o Options) (*Registry, error) {
@@ -109,7 +82,7 @@ func Open(o Options) (*Registry, error) {
 		byKey:    newDirectory(),
 		creating: map[string]*creation{},
 		removing: map[shape.ID]*removal{},
-		tables:   map[string]*table{},
+		tables:   newTables(),
 		facts:    map[string][]byte{},
 		ill:      map[shape.ID]*Shape{},
 		heirs:    map[shape.ID]*Shape{},
