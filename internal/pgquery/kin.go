@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"strconv"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
@@ -84,9 +85,11 @@ func parseEdges(res *pgconn.Result) ([]Edge, error) {
 // BornEmpty reports whether a partition that was made and attached in one
 // transaction (Edge.Together) had no rows when it was attached: all that it has
 // came through the stream. That is so if it was made as a partition, and if it never
-// had a row. Its rows tell nothing: those of before may have been changed since.
+// had a row. Its rows tell nothing: those of before may have been changed since. It
+// waits for a lock on the partition only if that was not made as one, and not for long.
 func (db *DB) BornEmpty(ctx context.Context, oid uint32) (empty bool, err error) {
-	err = db.look(ctx, func(tx pgx.Tx) error {
+	begin := "BEGIN;\n" + pinned + limits(lockLimit, bornEmptyLimit)
+	err = db.admin.within(ctx, begin, func(tx pgx.Tx) error {
 		return tx.QueryRow(ctx, bornEmptyQuery, oid).Scan(&empty)
 	})
 	if err != nil {
@@ -95,11 +98,15 @@ func (db *DB) BornEmpty(ctx context.Context, oid uint32) (empty bool, err error)
 	return empty, nil
 }
 
+// bornEmptyLimit is for the lock that the size of a table takes: who asks holds up
+// the shapes of other tables.
+const bornEmptyLimit = 500 * time.Millisecond
+
 // ATTACH notes in each column that it is inherited, with the command that also makes
 // the edge; CREATE TABLE … PARTITION OF has noted that before.
 const bornEmptyQuery = `
-select c.relkind = 'p' or c.relkind = 'r' and (pg_relation_size(c.oid) = 0 or not exists (
+select c.relkind = 'p' or c.relkind = 'r' and case when exists (
 	select from pg_attribute a where a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped
-		and not (a.xmin = i.xmin and a.cmin::text::int8 < i.cmin::text::int8)))
+		and not (a.xmin = i.xmin and a.cmin::text::int8 < i.cmin::text::int8)) then pg_relation_size(c.oid) = 0 else true end
 from pg_inherits i join pg_class c on c.oid = i.inhrelid
 where i.inhrelid = $1::oid`

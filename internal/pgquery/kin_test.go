@@ -55,3 +55,18 @@ func TestBornEmpty(t *testing.T) {
 		}
 	}
 }
+
+// Who has a partition for himself holds nobody else up: the catalogue tells how it was
+// made.
+func TestBornEmptyUnderALock(t *testing.T) {
+	pg := pgtest.New(t)
+	pg.Exec("create table root (i int) partition by list (i); create table p partition of root for values in (1)")
+	db := open(t, pg)
+	oid := table(t, db, "p").OID
+	if _, err := pg.Conn().Exec(t.Context(), "begin; lock table p in access exclusive mode"); err != nil {
+		t.Fatal(err)
+	}
+	if empty, err := db.BornEmpty(t.Context(), oid); err != nil || !empty {
+		t.Errorf("%t, %v", empty, err)
+	}
+}
