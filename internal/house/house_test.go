@@ -39,9 +39,10 @@ var rooms = map[string]room{
 	// The catalogue stores a WHERE clause as text and compiles it when it loads.
 	"registry": {ours: []string{"wal", "expr", "shape", "shapelog"}, libs: []string{"github.com/cockroachdb/pebble/v2"}},
 
+	"turn":     {},
 	"pgrepl":   {ours: []string{"wal"}, libs: []string{"github.com/jackc/pgx/v5", "golang.org/x/sys/unix"}},
-	"pgquery":  {ours: []string{"wal", "expr", "shape"}, libs: []string{"github.com/jackc/pgx/v5"}},
-	"snapshot": {ours: []string{"wal", "expr", "shape", "shapelog", "registry", "pgquery", "consume"}, libs: []string{"golang.org/x/sync"}},
+	"pgquery":  {ours: []string{"wal", "expr", "shape", "turn"}, libs: []string{"github.com/jackc/pgx/v5"}},
+	"snapshot": {ours: []string{"wal", "expr", "shape", "shapelog", "registry", "pgquery", "consume", "turn"}, libs: []string{"golang.org/x/sync"}},
 	"ingest":   {ours: []string{"wal", "expr", "shape", "pgoutput", "route", "flush", "consume", "journal", "shapelog", "registry"}},
 
 	// Faults on purpose: it knows shapes and files, not the machinery it hurts.

@@ -13,6 +13,7 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/spillway-sync/spillway/internal/shape"
+	"github.com/spillway-sync/spillway/internal/turn"
 )
 
 const (
@@ -54,7 +55,10 @@ type DB struct {
 	admin    *pool
 	snapshot *pool
 	subsets  chan struct{} // holds one for each Subset at work
-	tables   cache
+	// Nobody's table takes all connections while it is locked: of one table so many
+	// subsets are at work, and one of those who change its place in the publication.
+	subsetTurns, publishTurns *turn.Turns
+	tables                    cache
 }
 
 // Open checks the configuration. It does not connect.
@@ -84,10 +88,11 @@ func Open(cfg Config) (*DB, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open the snapshot pool: %w", err)
 	}
+	// Half of the connections are left to the first rows of shapes.
+	subsets := max(1, cap(snapshot.slots)/2)
 	return &DB{
 		cfg: cfg, admin: admin, snapshot: snapshot, tables: newCache(),
-		// Half of the connections are left to the first rows of shapes.
-		subsets: make(chan struct{}, max(1, cap(snapshot.slots)/2)),
+		subsets: make(chan struct{}, subsets), subsetTurns: turn.New(turn.MostOf(subsets)), publishTurns: turn.New(1),
 	}, nil
 }
 

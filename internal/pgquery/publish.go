@@ -27,7 +27,8 @@ const firstLockTry = 100 * time.Millisecond
 // table's readers, and everybody else queues behind it. So it is tried for a
 // tenth of a second first, then longer and longer, with pauses, up to five
 // seconds together: short transactions are not noticed to be waited for, and a
-// long one does not stop the table.
+// long one does not stop the table. One at a time does so for a table, and the others
+// find it done: or their attempts together would leave no pause, and no connection.
 func (db *DB) Publish(ctx context.Context, publication string, t *shape.Table) error {
 	if err := db.publish(ctx, publication, t); err != nil {
 		return fmt.Errorf("publish %s: %w", relation(t.Schema, t.Name), err)
@@ -36,7 +37,18 @@ func (db *DB) Publish(ctx context.Context, publication string, t *shape.Table) e
 }
 
 func (db *DB) publish(ctx context.Context, publication string, t *shape.Table) error {
+	p, err := db.plan(ctx, publication, t)
+	if err != nil || p.done() {
+		return err
+	}
 	deadline := time.Now().Add(db.cfg.LockLimit)
+	limit, cancel := context.WithDeadlineCause(ctx, deadline, &Error{Kind: ErrLockTimeout, Text: textLock})
+	defer cancel()
+	give, err := db.publishTurns.Take(limit, t.OID)
+	if err != nil {
+		return context.Cause(limit)
+	}
+	defer give()
 	var last error
 	for try := firstLockTry; ; try *= 2 {
 		p, err := db.plan(ctx, publication, t)

@@ -230,6 +230,35 @@ func TestPublishUnderALock(t *testing.T) {
 	}
 }
 
+// One at a time asks for the lock, and the others wait without a connection.
+func TestPublishInTurn(t *testing.T) {
+	pg := pgtest.New(t)
+	pg.Exec("create publication " + pub + "; create table t (i int); create table other (i int)")
+	db := open(t, pg, func(c *Config) { c.LockLimit = time.Second })
+	tab := table(t, db, "t")
+	give, err := db.publishTurns.Take(t.Context(), tab.OID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := db.Publish(t.Context(), pub, tab); !errors.Is(err, ErrLockTimeout) {
+		t.Errorf("out of turn: %v", err)
+	}
+	if err := db.Publish(t.Context(), pub, table(t, db, "other")); err != nil {
+		t.Error(err)
+	}
+	give()
+	if err := db.Publish(t.Context(), pub, tab); err != nil {
+		t.Error(err)
+	}
+	// What is published is not waited for.
+	if _, err := db.publishTurns.Take(t.Context(), tab.OID); err != nil {
+		t.Fatal(err)
+	}
+	if err := db.Publish(t.Context(), pub, tab); err != nil {
+		t.Error(err)
+	}
+}
+
 // A lock that is given up in time costs nothing but the wait.
 func TestPublishGetsTheLockLater(t *testing.T) {
 	pg := pgtest.New(t)

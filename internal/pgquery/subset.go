@@ -23,24 +23,40 @@ var errSubsetLimit = errors.New("the subset took too long")
 // callbacks are as those of Snapshot; Until of what onStart is given is a
 // position that all transactions the query sees lie below.
 //
-// At most half of the connections for snapshots are used for subsets; one that
-// does not get its turn within 10 s fails with ErrPoolTimeout. ErrValue and
+// At most half of the connections for snapshots are used for subsets, and not all of
+// these for one table; a subset that does not get its turn within 10 s fails with
+// ErrPoolTimeout. ErrValue and
 // ErrOrder: a clause cannot be computed; their texts are for the client.
 func (db *DB) Subset(ctx context.Context, s *shape.Subset, onStart func(wal.Snapshot) error, onRow func(row wal.Tuple) error) error {
-	turn := time.NewTimer(acquireTimeout)
-	defer turn.Stop()
-	select {
-	case db.subsets <- struct{}{}:
-		defer func() { <-db.subsets }()
-	case <-turn.C:
-		return &Error{Kind: ErrPoolTimeout, Text: textPool}
-	case <-ctx.Done():
-		return ctx.Err()
+	give, err := db.subsetTurn(ctx, s.Def.Table.OID)
+	if err != nil {
+		return err
 	}
+	defer give()
 	ctx, cancel := context.WithTimeoutCause(ctx, subsetLimit, errSubsetLimit)
 	defer cancel()
-	err := db.read(ctx, "subset", s.Def, subsetQuery(s), func(sn wal.Snapshot, _ []Edge) error { return onStart(sn) }, onRow)
+	err = db.read(ctx, "subset", s.Def, subsetQuery(s), func(sn wal.Snapshot, _ []Edge) error { return onStart(sn) }, onRow)
 	return orderError(valueError(err, ""))
+}
+
+// subsetTurn waits for the turn of a subset of a table.
+func (db *DB) subsetTurn(ctx context.Context, table uint32) (give func(), err error) {
+	limit, cancel := context.WithTimeoutCause(ctx, acquireTimeout, &Error{Kind: ErrPoolTimeout, Text: textPool})
+	defer cancel()
+	ofTable, err := db.subsetTurns.Take(limit, table)
+	if err != nil {
+		return nil, context.Cause(limit)
+	}
+	select {
+	case db.subsets <- struct{}{}:
+		return func() {
+			<-db.subsets
+			ofTable()
+		}, nil
+	case <-limit.Done():
+		ofTable()
+		return nil, context.Cause(limit)
+	}
 }
 
 // subsetQuery is SELECT with the shape's own clause and the subset's. Both are

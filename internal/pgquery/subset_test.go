@@ -94,30 +94,38 @@ func TestSubsetErrors(t *testing.T) {
 	}
 }
 
-// TestSubsetTurns: no more than half of the connections, and the rest wait.
+// No more than half of the connections, and not all of these for one table.
 func TestSubsetTurns(t *testing.T) {
 	pg := pgtest.New(t)
-	pg.Exec("create table boats (id int primary key); insert into boats values (1)")
+	pg.Exec("create table boats (id int primary key); insert into boats values (1); create table ships (id int primary key); create table buoys (id int primary key)")
 	db := open(t, pg, func(c *Config) { c.PoolSize = 5 }) // one for the catalogue, four for rows
-	s := &shape.Subset{Def: all(table(t, db, "boats"))}
-	started, release := make(chan struct{}, 3), make(chan struct{})
-	done := make(chan error, 3)
-	for range 3 {
+	started, release := make(chan string, 4), make(chan struct{})
+	done := make(chan error, 4)
+	begin := func(name string) {
+		s := &shape.Subset{Def: all(table(t, db, name))}
 		go func() {
-			done <- db.Subset(t.Context(), s, func(wal.Snapshot) error { started <- struct{}{}; <-release; return nil },
+			done <- db.Subset(t.Context(), s, func(wal.Snapshot) error { started <- name; <-release; return nil },
 				func(wal.Tuple) error { return nil })
 		}()
 	}
-	<-started
-	<-started
+	begin("boats")
+	begin("boats")
+	if name := <-started; name != "boats" {
+		t.Error(name)
+	}
+	begin("ships")
+	if name := <-started; name != "ships" {
+		t.Errorf("another of %s", name)
+	}
+	begin("buoys")
 	if len(db.subsets) != 2 || len(started) != 0 {
 		t.Errorf("%d at work", len(db.subsets))
 	}
-	if _, rows := take(t, db, s.Def); len(rows) != 1 { // a shape's first rows are not held up
+	if _, rows := take(t, db, all(table(t, db, "boats"))); len(rows) != 1 { // a shape's first rows are not held up
 		t.Error(rows)
 	}
 	close(release)
-	for range 3 {
+	for range 4 {
 		if err := <-done; err != nil {
 			t.Error(err)
 		}

@@ -16,6 +16,7 @@ import (
 	"github.com/spillway-sync/spillway/internal/registry"
 	"github.com/spillway-sync/spillway/internal/shape"
 	"github.com/spillway-sync/spillway/internal/shapelog"
+	"github.com/spillway-sync/spillway/internal/turn"
 	"github.com/spillway-sync/spillway/internal/wal"
 )
 
@@ -61,6 +62,8 @@ type Options struct {
 type Creator struct {
 	opts  Options
 	slots chan struct{} // one for each snapshot being read
+	// turns keeps a table from taking all slots: somebody may hold a lock on it.
+	turns *turn.Turns
 	ctx   context.Context
 	stop  context.CancelFunc
 	jobs  sync.WaitGroup
@@ -116,7 +119,11 @@ func (c *Creator) begin(sp *registry.Shape) (w *work, end func()) {
 // New returns a Creator that works until Close.
 func New(opts Options) *Creator {
 	ctx, stop := context.WithCancel(context.Background())
-	return &Creator{opts: opts, slots: make(chan struct{}, max(1, opts.Workers)), ctx: ctx, stop: stop, waiting: make(map[*work]struct{})}
+	workers := max(1, opts.Workers)
+	return &Creator{
+		opts: opts, slots: make(chan struct{}, workers), turns: turn.New(turn.MostOf(workers)),
+		ctx: ctx, stop: stop, waiting: make(map[*work]struct{}),
+	}
 }
 
 // Close ends the work under way and waits for it. Shapes whose first rows are
@@ -220,6 +227,24 @@ func (c *Creator) guarded(ctx context.Context, sp *registry.Shape) (rows int, er
 	return c.make(ctx, sp)
 }
 
+// slot waits for a place among those who read a snapshot.
+func (c *Creator) slot(ctx context.Context, table uint32) (give func(), err error) {
+	ofTable, err := c.turns.Take(ctx, table)
+	if err != nil {
+		return nil, err
+	}
+	select {
+	case c.slots <- struct{}{}:
+		return func() {
+			<-c.slots
+			ofTable()
+		}, nil
+	case <-ctx.Done():
+		ofTable()
+		return nil, ctx.Err()
+	}
+}
+
 func (c *Creator) make(ctx context.Context, sp *registry.Shape) (rows int, err error) {
 	def := sp.Def()
 	w, end := c.begin(sp)
@@ -227,31 +252,17 @@ func (c *Creator) make(ctx context.Context, sp *registry.Shape) (rows int, err e
 	if err := c.opts.Stream.Pin(ctx, sp.ID()); err != nil {
 		return 0, fmt.Errorf("pin the stream: %w", err)
 	}
-	held := false
-	take := func() error {
-		select {
-		case c.slots <- struct{}{}:
-			held = true
-			return nil
-		case <-ctx.Done():
-			return ctx.Err()
-		}
-	}
-	give := func() {
-		if held {
-			<-c.slots
-			held = false
-		}
-	}
-	defer give()
 	w.at("its turn")
-	if err := take(); err != nil {
+	give, err := c.slot(ctx, def.Table.OID)
+	if err != nil {
 		return 0, err
 	}
+	defer func() { give() }()
 	// A transaction may stay open for hours: the shapes of its table wait for it,
 	// and those of other tables must not.
 	pause := func(ctx context.Context, d time.Duration) error {
 		give()
+		give = func() {}
 		timer := time.NewTimer(d)
 		defer timer.Stop()
 		select {
@@ -259,7 +270,11 @@ func (c *Creator) make(ctx context.Context, sp *registry.Shape) (rows int, err e
 		case <-ctx.Done():
 			return ctx.Err()
 		}
-		return take()
+		again, err := c.slot(ctx, def.Table.OID)
+		if err == nil {
+			give = again
+		}
+		return err
 	}
 	w.at("the publication")
 	if err := c.opts.Database.Publish(ctx, def.Table); err != nil {

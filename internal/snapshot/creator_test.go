@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"runtime"
+	"sync"
 	"testing"
 	"time"
 
@@ -23,14 +25,21 @@ type pause = func(context.Context, time.Duration) error
 type place struct {
 	reg     *registry.Registry
 	writers func(context.Context, pause) error
+	publish func(*shape.Table) // nil: it is published
 	removed chan shape.Reason
 }
 
 func (p *place) Routed() wal.LSN                                      { return 1 }
 func (p *place) Pin(context.Context, shape.ID) error                  { return nil }
-func (p *place) Publish(context.Context, *shape.Table) error          { return nil }
 func (p *place) Explain(err error) error                              { return err }
 func (p *place) Join(context.Context, *registry.Shape, wal.LSN) error { return nil }
+
+func (p *place) Publish(_ context.Context, t *shape.Table) error {
+	if p.publish != nil {
+		p.publish(t)
+	}
+	return nil
+}
 
 func (p *place) Remove(sp *registry.Shape, reason shape.Reason, _ string) { p.removed <- reason }
 
@@ -42,7 +51,7 @@ func (p *place) Snapshot(_ context.Context, _ *shape.Def, onStart func(wal.Snaps
 	return onStart(wal.Snapshot{Xmin: 1, Xmax: 1, Until: 1})
 }
 
-func newPlace(t *testing.T, writers func(context.Context, pause) error) (*place, *Creator) {
+func newPlace(t *testing.T, workers int, writers func(context.Context, pause) error) (*place, *Creator) {
 	t.Helper()
 	fs := vfs.NewMem()
 	log, err := shapelog.Open(shapelog.Options{FS: fs, Dir: "data"})
@@ -53,8 +62,8 @@ func newPlace(t *testing.T, writers func(context.Context, pause) error) (*place,
 	if err != nil {
 		t.Fatal(err)
 	}
-	p := &place{reg: reg, writers: writers, removed: make(chan shape.Reason, 1)}
-	c := New(Options{Registry: reg, Log: log, Stream: p, Database: p, Workers: 1, ChunkBytes: 1 << 20, Logger: slog.New(slog.DiscardHandler)})
+	p := &place{reg: reg, writers: writers, removed: make(chan shape.Reason, 10)}
+	c := New(Options{Registry: reg, Log: log, Stream: p, Database: p, Workers: workers, ChunkBytes: 1 << 20, Logger: slog.New(slog.DiscardHandler)})
 	t.Cleanup(func() {
 		c.Close()
 		if err := errors.Join(reg.Close(), log.Close()); err != nil {
@@ -64,11 +73,13 @@ func newPlace(t *testing.T, writers func(context.Context, pause) error) (*place,
 	return p, c
 }
 
-func definition(t *testing.T, name string) *shape.Def {
+func definition(t *testing.T, name string) *shape.Def { return definitionOf(t, 16400, name) }
+
+func definitionOf(t *testing.T, table uint32, name string) *shape.Def {
 	t.Helper()
 	id := expr.Column{Name: "id", Type: expr.Type{OID: 23, Name: "int4", Base: 23}, Bytewise: true, Deterministic: true}
 	def, err := shape.BuildDef(&shape.Table{
-		OID: 16400, Schema: "public", Name: name, Kind: 'r', Identity: 'f', PK: []int{0},
+		OID: table, Schema: "public", Name: name, Kind: 'r', Identity: 'f', PK: []int{0},
 		Columns: []shape.Column{{Column: id, Num: 1, TypMod: -1, SchemaType: "int4"}},
 	}, shape.Params{})
 	if err != nil {
@@ -90,7 +101,7 @@ func ready(t *testing.T, sp *registry.Shape) {
 func TestRemovedWhileWaiting(t *testing.T) {
 	waiting := make(chan struct{}, 1)
 	calls := 0 // there is one worker
-	p, c := newPlace(t, func(ctx context.Context, _ pause) error {
+	p, c := newPlace(t, 1, func(ctx context.Context, _ pause) error {
 		if calls++; calls > 1 {
 			return nil
 		}
@@ -119,7 +130,7 @@ func TestRemovedWhileWaiting(t *testing.T) {
 
 // A panic is the end of the shape it is about.
 func TestPanicOverRows(t *testing.T) {
-	p, c := newPlace(t, func(context.Context, pause) error { panic("a row like no other") })
+	p, c := newPlace(t, 1, func(context.Context, pause) error { panic("a row like no other") })
 	sp, err := c.Create(definition(t, "first"))
 	if err != nil {
 		t.Fatal(err)
@@ -137,7 +148,7 @@ func TestPanicOverRows(t *testing.T) {
 func TestWaitingLetsOthersGo(t *testing.T) {
 	waiting, over := make(chan struct{}, 1), make(chan struct{})
 	calls := 0 // there is one worker
-	_, c := newPlace(t, func(ctx context.Context, pause pause) error {
+	_, c := newPlace(t, 1, func(ctx context.Context, pause pause) error {
 		if calls++; calls > 1 {
 			return nil
 		}
@@ -166,6 +177,50 @@ func TestWaitingLetsOthersGo(t *testing.T) {
 	close(over)
 	ready(t, first)
 	for _, sp := range []*registry.Shape{first, second} {
+		if err := sp.SnapshotErr(); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+// A table that is locked takes no more than its share of the workers.
+func TestLockedTableLetsOthersGo(t *testing.T) {
+	const workers, locked = 4, 16400
+	unlocked, entered := make(chan struct{}), make(chan struct{}, 6)
+	p, c := newPlace(t, workers, func(context.Context, pause) error { return nil })
+	unlock := sync.OnceFunc(func() { close(unlocked) })
+	t.Cleanup(unlock)
+	p.publish = func(t *shape.Table) {
+		if t.OID == locked {
+			entered <- struct{}{}
+			<-unlocked
+		}
+	}
+	var waiting []*registry.Shape
+	for _, name := range []string{"a", "b", "c", "d", "e", "f"} {
+		sp, err := c.Create(definitionOf(t, locked, name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		waiting = append(waiting, sp)
+	}
+	for range workers - 1 {
+		<-entered
+	}
+	for len(c.Waiting()) < len(waiting) {
+		runtime.Gosched()
+	}
+	other, err := c.Create(definitionOf(t, 16401, "other"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	ready(t, other)
+	if len(entered) > 0 {
+		t.Error("the locked table has taken all workers")
+	}
+	unlock()
+	for _, sp := range append(waiting, other) {
+		ready(t, sp)
 		if err := sp.SnapshotErr(); err != nil {
 			t.Error(err)
 		}
