@@ -157,9 +157,10 @@ func (s *pages) drop(k pageKey) {
 	}
 }
 
-// settle ends take: a page that is too large is for those only who wait for it now.
+// settle ends take: a page that is too large, and an error, is for those only who wait
+// for it now.
 func (s *pages) settle(k pageKey, p *pending) {
-	if p.page != nil && len(p.page.body) > pieceBytes {
+	if p.err != nil || len(p.page.body) > pieceBytes {
 		s.mu.Lock()
 		if s.byKey[k] == p {
 			s.drop(k)
@@ -180,6 +181,9 @@ func (v *visit) shared(k pageKey, read func() (*logPage, error)) (*logPage, erro
 	}
 	select {
 	case <-p.done:
+		if errors.Is(p.err, errPageLost) {
+			return read() // which is no fault of the log
+		}
 		return p.page, p.err
 	case <-v.r.Context().Done():
 		return nil, context.Cause(v.r.Context())
