@@ -10,7 +10,8 @@
 // script only fetches the same sections again. Everything on it that came from a
 // client or a database is text to the templates.
 //
-// Files: admin.go routes · metrics.go Prometheus · chaos.go faults on purpose ·
+// Files: admin.go routes · metrics.go Prometheus · shapes.go definitions, for
+// programs · chaos.go faults on purpose ·
 // console.go pages · console/ templates, style, script · steps.go positions and
 // lags · plot.go figures over time · sampler.go what they are made of · human.go
 // numbers for people · text.go the status as text.

@@ -17,7 +17,11 @@
 //
 // Files: config.go what can be set · engine.go build and run · session.go one
 // replication session after the other · continuity.go the proof · source.go
-// what clients' requests need · database.go what snapshots need ·
-// reconcile.go tables that change without a word · fate.go what
-// is fatal · status.go what operators see · chaos.go faults on purpose.
+// what clients' requests need · room.go which shapes go when there are too many ·
+// database.go what snapshots need · family.go kin.go partitions and their ancestors ·
+// reconcile.go tables that change without a word · audit.go the slot, and what Postgres
+// retains for it · ladder.go ill shapes, built anew or parked · fate.go what
+// is fatal · report.go what is left of a process with too many ghosts · lock_unix.go
+// one process in a data directory · status.go lag.go freshness.go shapes.go life.go
+// what operators see · chaos.go faults on purpose.
 package engine

@@ -38,7 +38,7 @@
 // ordered.
 //
 // Files: expr.go the exported API · token.go lexer.go strings.go text to tokens
-// · ast.go parser.go parse_word.go parse_type.go tokens to syntax tree · kind.go
+// · ast.go cursor.go parser.go parse_word.go parse_type.go sublink.go tokens to syntax tree · kind.go
 // value_*.go interval*.go json.go types, their input and output · casts.go
 // operators.go like.go ilike.go the tables · arithmetic*.go time_*.go unary.go
 // power*.go bigfloat.go json_*.go what gives no bool · doubt.go values on which servers

@@ -5,8 +5,10 @@ import (
 	"go/parser"
 	"go/token"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -173,6 +175,46 @@ func TestEachRoomHasADoc(t *testing.T) {
 		}
 		if _, err := os.Stat(filepath.Join(dir, "doc.go")); err != nil {
 			t.Errorf("room %s has no doc.go: say what it is, owns and never does", name)
+		}
+	}
+}
+
+var goFile = regexp.MustCompile(`[a-z_*]+\.go`)
+
+// Where a room's doc.go lists its files, the list is whole, and has no others. A *
+// stands for what several have in common.
+func TestListedFiles(t *testing.T) {
+	for name := range rooms {
+		dir := filepath.Join("..", name)
+		doc, err := os.ReadFile(filepath.Join(dir, "doc.go"))
+		_, list, found := strings.Cut(string(doc), "// Files: ")
+		if err != nil || !found {
+			continue
+		}
+		files, err := filepath.Glob(filepath.Join(dir, "*.go"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		unused := map[string]bool{}
+		for _, pattern := range goFile.FindAllString(list, -1) {
+			unused[pattern] = true
+		}
+		all := slices.Collect(maps.Keys(unused))
+		for _, path := range files {
+			base, listed := filepath.Base(path), false
+			for _, pattern := range all {
+				if ok, err := filepath.Match(pattern, base); ok && err == nil {
+					listed, unused[pattern] = true, false
+				}
+			}
+			if !listed && base != "doc.go" && !strings.HasSuffix(base, "_test.go") {
+				t.Errorf("%s/doc.go does not list %s", name, base)
+			}
+		}
+		for pattern, is := range unused {
+			if is {
+				t.Errorf("%s/doc.go lists %s, which is not there", name, pattern)
+			}
 		}
 	}
 }

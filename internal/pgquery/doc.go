@@ -22,11 +22,12 @@
 //  5. What is sent is a constant or a statement (statement.go): no text of a request
 //     is part of it unless a printer made it or it is in quotes.
 //
-// Files: db.go pools and transactions · statement.go what SQL is made of · errors.go kinds of errors · preflight.go
-// is the server fit · publication.go the publication · publish.go a table's
+// Files: db.go pool.go pools and transactions · statement.go what SQL is made of ·
+// errors.go kinds of errors · preflight.go is the server fit · publication.go the publication · publish.go a table's
 // place in it · membership.go what the catalogue says of that · table.go tables
-// of the catalogue · collation.go how a column's text compares · writers.go
-// waiting for writers · snapshot.go first rows ·
-// subset.go queries over a shape's rows · slot.go the replication slot ·
-// watch.go what changed behind our back.
+// of the catalogue · collation.go how a column's text compares · kin.go
+// partitions and children · writers.go waiting for writers · snapshot.go first rows ·
+// subset.go queries over a shape's rows · slot.go the replication slot · holder.go who
+// is in our way · canary.go a message through the stream · watch.go what changed behind
+// our back.
 package pgquery

@@ -30,5 +30,5 @@
 // Files: session.go connect, identify, close · slot.go the slot and the lock ·
 // stream.go the loop · duty.go what is due when · gather.go messages to frames ·
 // preamble.go · wire.go bytes of the protocol · pace.go, pace_*.go sleeping until
-// a read is worth it · classify.go what an error means.
+// a read is worth it · classify.go verdict.go what an error means.
 package pgrepl

@@ -22,8 +22,9 @@
 //  6. A shape that nobody waits on costs memory only, see TestIdleShapeBudget.
 //
 // Files: registry.go open, find, list · create.go create and remove · table.go
-// versions of tables · shape.go
-// one shape: tail, waiters · recency.go which goes when there are too many · first.go its first rows · read.go its log ·
+// versions of tables · directory.go by definition · roll.go by number · shape.go
+// one shape: tail, waiters · illness.go out of the stream, and who takes the place · life.go
+// what happened to one · recency.go which goes when there are too many · first.go its first rows · read.go its log ·
 // record.go what the catalogue stores · catalogue.go keys and writes · load.go
 // Open's reading of it · stored.go the same without changing anything · facts.go what the engine must remember · handle.go
 // names for shapes.
