@@ -98,6 +98,7 @@ func signOf(rank int) int {
 	return 0
 }
 
+// numericProduct is exact, but for digits beyond the last that the type can hold.
 func numericProduct(a, b value) (value, error) {
 	x, y := rankOf(a), rankOf(b)
 	switch {
@@ -107,7 +108,11 @@ func numericProduct(a, b value) (value, error) {
 		return rankText(signOf(x) * signOf(y)), nil
 	}
 	p, q := scaledOf(a.b), scaledOf(b.b)
-	return scaled{new(big.Int).Mul(p.coef, q.coef), p.scale + q.scale}.value()
+	s := scaled{new(big.Int).Mul(p.coef, q.coef), p.scale + q.scale}
+	if over := s.scale - maxNumericScale; over > 0 {
+		s = scaled{roundedQuotient(s.coef, pow10(over)), maxNumericScale}
+	}
+	return s.value()
 }
 
 // numericQuotient rounds half away from zero at the scale that select_div_scale

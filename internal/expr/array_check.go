@@ -202,8 +202,9 @@ func (c *checker) subscript(a *astSubscript) (node, error) {
 	if !slice {
 		result = t.element()
 	}
-	// Lax: with a bound that is NULL, Postgres evaluates the array all the same.
-	return c.computed(a, &applied{t: result, args: args, lax: true, apply: cut.apply, sql: cut.sql})
+	// Lax: with a bound that is NULL, Postgres evaluates the array all the same; but
+	// not the bounds if the array is NULL.
+	return c.computed(a, &applied{t: result, args: args, lax: true, compile: cut.compile, sql: cut.sql})
 }
 
 // subscriptBound casts a subscript to int4 as an assignment would.

@@ -3,6 +3,8 @@ package expr
 import (
 	"errors"
 	"slices"
+
+	"github.com/spillway-sync/spillway/internal/wal"
 )
 
 var (
@@ -160,6 +162,21 @@ func stack(subs []value) (value, error) {
 type cutting struct {
 	slice     bool
 	low, high []int
+}
+
+// compile evaluates the bounds unless the array is NULL.
+func (c cutting) compile(args []valueFn) valueFn {
+	return func(row wal.Tuple) (value, error) {
+		vals := make([]value, len(args))
+		for i, f := range args {
+			v, err := f(row)
+			if err != nil || v.null && i == 0 {
+				return v, err
+			}
+			vals[i] = v
+		}
+		return c.apply(vals)
+	}
 }
 
 func (c cutting) apply(v []value) (value, error) {

@@ -37,7 +37,7 @@
 // the collation of its partner; two of these can be compared for equality, not
 // ordered.
 //
-// Files: expr.go the exported API · token.go lexer.go strings.go text to tokens
+// Files: expr.go the exported API · token.go lexer.go strings*.go text to tokens
 // · ast.go cursor.go parser.go parse_word.go parse_type.go sublink.go tokens to syntax tree · kind.go
 // value_*.go interval*.go json.go types, their input and output · casts.go
 // operators.go like.go ilike.go the tables · arithmetic*.go time_*.go unary.go

@@ -53,6 +53,7 @@ var refusals = []struct{ what, clause, why string }{
 	{"what is not immutable", "now() > ts", "a row would have to come and go without a change"},
 	{"the same, as words", "CURRENT_DATE = d", "the same"},
 	{"any other function", "length(title) = 3", "each would have to be exactly as Postgres's"},
+	{"`numericout(x)`, `dateout(x)` and the like; `date + int8`", "numericout(price) = '1'", "Electric knows them, but not Postgres, which it fails on when it reads the rows; `numeric_out(x)` and `date + int4` are there"},
 	{"aggregates, `OVER`, `FILTER`", "count(*) > 1", "a clause is about one row"},
 	{"`VARIADIC`", "concat(VARIADIC tags) = 'a'", "not there"},
 	{"`COLLATE`", `title COLLATE "C" = 'a'`, "not there; the collation is the column's"},

@@ -133,12 +133,13 @@ func (l *lexer) wordOrPrefixed(start int) token {
 		case 'b', 'B', 'x', 'X':
 			l.pos += 2
 			return l.quoted(start, tokBits)
-		case 'n', 'N':
-			return l.bad(start, "N'...' strings are not supported")
+		case 'n', 'N': // is nchar '…'
+			l.pos++
+			return token{kind: tokKeyword, pos: start, end: l.pos, text: "nchar", class: keywords["nchar"]}
 		}
 	}
 	if c := l.at(0); (c == 'u' || c == 'U') && l.at(1) == '&' && (l.at(2) == '\'' || l.at(2) == '"') {
-		return l.bad(start, "U& strings and identifiers are not supported")
+		return l.unicode(start)
 	}
 	for isIdentByte(l.at(0)) {
 		l.pos++
@@ -152,6 +153,15 @@ func (l *lexer) wordOrPrefixed(start int) token {
 }
 
 func (l *lexer) quotedIdent(start int) token {
+	t := l.delimited(start)
+	if t.kind == tokIdent {
+		t.text = truncate(t.text, maxIdent)
+	}
+	return t
+}
+
+// delimited reads an identifier in quotes, whole.
+func (l *lexer) delimited(start int) token {
 	var b strings.Builder
 	for l.pos++; l.pos < len(l.src); l.pos++ {
 		if l.at(0) == '"' {
@@ -162,7 +172,7 @@ func (l *lexer) quotedIdent(start int) token {
 					t.end = l.pos
 					return t
 				}
-				return token{kind: tokIdent, pos: start, end: l.pos, text: truncate(b.String(), maxIdent)}
+				return token{kind: tokIdent, pos: start, end: l.pos, text: b.String()}
 			}
 			l.pos++
 		}

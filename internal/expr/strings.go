@@ -34,18 +34,27 @@ func (l *lexer) quoted(start int, kind tokenKind) token {
 }
 
 // continued reports whether the string goes on: white space with a line break in
-// it, then another quote. It then stands behind that quote.
+// it, or comments that end with their line, then another quote. It then stands
+// behind that quote.
 func (l *lexer) continued() bool {
 	n, broken := 0, false
-	for isBlank(l.at(n)) {
-		broken = broken || l.at(n) == '\n' || l.at(n) == '\r'
-		n++
+	for {
+		switch c := l.at(n); {
+		case isBlank(c):
+			broken = broken || c == '\n' || c == '\r'
+			n++
+		case c == '-' && l.at(n+1) == '-':
+			for l.pos+n < len(l.src) && l.at(n) != '\n' && l.at(n) != '\r' {
+				n++
+			}
+		default:
+			if !broken || c != '\'' {
+				return false
+			}
+			l.pos += n + 1
+			return true
+		}
 	}
-	if !broken || l.at(n) != '\'' {
-		return false
-	}
-	l.pos += n + 1
-	return true
 }
 
 // escaped reads the rest of an E'…' string.

@@ -198,14 +198,22 @@ func (s *scanner) clock() int64 {
 	return ((hour*60+minute)*60+second)*1000000 + micros
 }
 
-// fraction reads up to six digits: more would have to be rounded as C does.
+// fraction reads digits behind the point. More than six are rounded as Postgres
+// does, in floating point.
 func (s *scanner) fraction() int64 {
+	all := s.text
 	s.text = s.text[1:]
-	n := len(s.text)
 	micros := s.number(0, 6)
-	for read := n - len(s.text); read < 6; read++ {
+	for read := len(all) - len(s.text); read < 7; read++ {
 		micros *= 10
 	}
+	if !isDigit(s.peek(0)) {
+		return micros
+	}
+	s.number(0, 18)
+	f, err := strconv.ParseFloat(string(all[:len(all)-len(s.text)]), 64)
+	micros = int64(math.RoundToEven(f * second))
+	s.bad = s.bad || err != nil || micros == second // a whole second more: refused
 	return micros
 }
 
