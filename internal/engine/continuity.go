@@ -143,26 +143,8 @@ func (e *Engine) forgetLost(ctx context.Context, info pgrepl.Info) error {
 	if was, ok := e.registry.Fact(FactStats); ok && string(was) == info.StatsReset {
 		return nil
 	}
-	var lost []*registry.Shape
-	for sp := range e.registry.All() {
-		if s := sp.Sees(); s != nil && s.Until > e.position() {
-			e.stream.Load().ingest.Remove(sp, shape.ReasonContinuity, "Postgres has crashed and may have lost transactions that its first rows saw")
-			lost = append(lost, sp)
-		}
-	}
-	for _, sp := range lost {
-		for changed := sp.Changed(); ; changed = sp.Changed() {
-			if _, gone := sp.Removed(); gone {
-				break
-			}
-			select {
-			case <-changed:
-			case <-ctx.Done():
-				return ctx.Err()
-			}
-		}
-	}
-	return nil
+	return e.giveUp(ctx, func(sp *registry.Shape) bool { return sp.Sees().Until > e.position() }, shape.ReasonContinuity,
+		"Postgres has crashed and may have lost transactions that its first rows saw")
 }
 
 func (e *Engine) identity(info pgrepl.Info) [][2]string {
@@ -221,6 +203,9 @@ func (e *Engine) startOver(ctx context.Context, why string) error {
 	// for a position of the new one, and what lies below it would be left out.
 	if err := e.registry.SetFact(FactBoundary, nil, true); err != nil {
 		return &storageError{err}
+	}
+	if err := e.publishing.reset(ctx); err != nil {
+		return err
 	}
 	if err := os.RemoveAll(e.path("journal")); err != nil {
 		return &storageError{fmt.Errorf("remove the old journal: %w", err)}

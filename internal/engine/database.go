@@ -15,7 +15,10 @@ import (
 type database struct{ e *Engine }
 
 func (d database) Publish(ctx context.Context, t *shape.Table) error {
-	return d.renewed(t, d.e.db.Publish(ctx, d.e.cfg.Publication(), t))
+	if err := d.e.db.Publish(ctx, d.e.cfg.Publication(), t); err != nil {
+		return d.renewed(t, err)
+	}
+	return d.e.publishing.first(ctx, t.OID)
 }
 
 func (d database) WritersGone(ctx context.Context, t *shape.Table, pause func(context.Context, time.Duration) error) (wal.LSN, error) {

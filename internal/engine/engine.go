@@ -49,15 +49,16 @@ type Engine struct {
 	cfg Config
 	log *slog.Logger
 
-	lock     *os.File // of the data directory
-	shapelog *shapelog.Log
-	registry *registry.Registry
-	db       *pgquery.DB
-	creator  *snapshot.Creator
-	door     chan struct{} // one slot: who holds it may make a shape, while MaxShapes is set
-	chaos    *chaos.Faults // nil: off
-	ward     *ward
-	families *families
+	lock       *os.File // of the data directory
+	shapelog   *shapelog.Log
+	registry   *registry.Registry
+	db         *pgquery.DB
+	creator    *snapshot.Creator
+	door       chan struct{} // one slot: who holds it may make a shape, while MaxShapes is set
+	chaos      *chaos.Faults // nil: off
+	ward       *ward
+	families   *families
+	publishing *publishing
 
 	// stream is the part that is replaced when continuity is lost.
 	stream atomic.Pointer[stream]
@@ -109,7 +110,7 @@ func New(ctx context.Context, cfg Config, log *slog.Logger) (*Engine, error) {
 		e.chaos = e.newChaos()
 	}
 	e.ward = newWard(e)
-	e.families = newFamilies(e)
+	e.families, e.publishing = newFamilies(e), newPublishing(e)
 	e.lastAudit, e.began = new(audit), time.Now()
 	if err := e.open(ctx); err != nil {
 		return nil, errors.Join(&storageError{err}, e.close())
@@ -147,7 +148,7 @@ func (e *Engine) open(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := e.families.load(); err != nil {
+	if err := errors.Join(e.families.load(), e.publishing.load()); err != nil {
 		return err
 	}
 	return e.openStream()

@@ -44,6 +44,9 @@ func (e *Engine) reconcile(ctx context.Context, seen map[uint32]looked) error {
 	if err := e.families.see(ctx, oids, found); err != nil {
 		return err
 	}
+	if err := e.publishing.look(ctx, oids); err != nil {
+		return err
+	}
 	now, err := e.db.Watch(ctx, oids)
 	if err != nil {
 		return err

@@ -115,6 +115,7 @@ func (e *Engine) holdSession(ctx context.Context) (err error) {
 	e.sessions.Add(1)
 	e.log.Info("replication begins", "slot", e.cfg.Slot(), "from", from)
 	e.setActive()
+	e.families.lookNow() // tables may have changed while nobody looked
 	defer e.session.CompareAndSwap(s, nil)
 	if err := s.Stream(ctx, from, st.journal); err != nil {
 		return fmt.Errorf("stream: %w", err)

@@ -3,10 +3,13 @@ package pgquery
 import (
 	"context"
 	"fmt"
+	"strconv"
+	"strings"
 
 	"github.com/jackc/pgx/v5"
 
 	"github.com/spillway-sync/spillway/internal/shape"
+	"github.com/spillway-sync/spillway/internal/wal"
 )
 
 // Member is what the catalogue says of a table, or of a partition or an
@@ -20,6 +23,9 @@ type Member struct {
 	Owned                       bool // our role may alter it
 	Published                   bool // in its own name, an ancestor's, its schema's or with all
 	Filtered                    bool // a row filter or a column list
+	// By are the catalogue's rows that publish it, another one whenever it is added.
+	// Each ends with the transaction that made it: see Made.
+	By []string
 }
 
 func (m *Member) sql() statement { return relation(m.Schema, m.Name) }
@@ -43,13 +49,23 @@ func (db *DB) Members(ctx context.Context, oids []uint32, publication uint32) (a
 	return all, nil
 }
 
+// Made is the transaction, modulo 2³², that made a row of Member.By or a version of a
+// publication.
+func Made(row string) (wal.XID, error) {
+	n, err := strconv.ParseUint(row[strings.LastIndexByte(row, ' ')+1:], 10, 32)
+	if err != nil {
+		return 0, fmt.Errorf("read who published a table: %w", err)
+	}
+	return wal.XID(n), nil
+}
+
 // members lists tables and all their descendants in the order of their names, in
 // which they are also locked: two who do so cannot wait for each other.
 func members(ctx context.Context, tx pgx.Tx, oids []uint32, publication uint32) ([]Member, error) {
-	var bySchema statement = "false"
+	var bySchema statement = "'{}'::text[]"
 	if major(tx.Conn().PgConn()) >= 15 {
-		bySchema = `exists (select from pg_publication_namespace s where s.pnpubid = p.oid and s.pnnspid in (
-			select u.relnamespace from lineage l join pg_class u on u.oid = l.ancestor where l.oid = f.oid))`
+		bySchema = `array(select 'schema ' || s.oid || ' ' || s.xmin from pg_publication_namespace s where s.pnpubid = p.oid and s.pnnspid in (
+			select u.relnamespace from lineage l join pg_class u on u.oid = l.ancestor where l.oid = f.oid) order by s.oid)`
 	}
 	query := `
 		with recursive family(root, oid) as (
@@ -63,17 +79,19 @@ func members(ctx context.Context, tx pgx.Tx, oids []uint32, publication uint32) 
 		)
 		select f.root, c.oid, n.nspname::text, c.relname::text, c.relkind::text, c.relreplident::text, c.relpersistence::text,
 			c.relispartition, pg_has_role(c.relowner, 'USAGE'),
-			coalesce(p.puballtables or r.n > 0 or ` + bySchema + `, false),
-			coalesce(r.filtered, false)
+			by.rows <> '{}', coalesce(r.filtered, false), by.rows
 		from family f
 		join pg_class c on c.oid = f.oid
 		join pg_namespace n on n.oid = c.relnamespace
 		left join pg_publication p on p.oid = $2::oid
 		left join lateral (
-			select count(*) n, bool_or((to_jsonb(m)->>'prqual') is not null or (to_jsonb(m)->>'prattrs') is not null) filtered
+			select array_agg('table ' || m.oid || ' ' || m.xmin order by m.oid) rows, bool_or((to_jsonb(m)->>'prqual') is not null or (to_jsonb(m)->>'prattrs') is not null) filtered
 			from lineage l join pg_publication_rel m on m.prrelid = l.ancestor
 			where l.oid = f.oid and m.prpubid = p.oid
 		) r on true
+		cross join lateral (
+			select coalesce(r.rows, '{}') || ` + bySchema + ` || case when p.puballtables then array['all ' || p.oid || ' ' || p.xmin] else '{}' end rows
+		) by
 		order by n.nspname, c.relname`
 	rows, err := tx.Query(ctx, query.whole(), oidArray(oids), publication)
 	if err != nil {

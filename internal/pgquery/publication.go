@@ -11,8 +11,9 @@ import (
 
 // Publication is what pg_publication says of a publication.
 type Publication struct {
-	OID   uint32
-	Owned bool // our role may change it
+	OID     uint32
+	Version string // another one whenever it was altered, ends with who did: see Made
+	Owned   bool   // our role may change it
 
 	allTables, viaRoot               bool
 	insert, update, delete, truncate bool
@@ -34,10 +35,10 @@ func (db *DB) Publication(ctx context.Context, name string) (p *Publication, err
 func (db *DB) publicationFacts(ctx context.Context, tx pgx.Tx, name string) (*Publication, error) {
 	var p Publication
 	err := tx.QueryRow(ctx, `
-		select oid, pg_has_role(pubowner, 'USAGE'), puballtables, pubviaroot,
+		select oid, concat_ws(' ', oid, xmin), pg_has_role(pubowner, 'USAGE'), puballtables, pubviaroot,
 			pubinsert, pubupdate, pubdelete, pubtruncate
 		from pg_publication where pubname = $1`, name).
-		Scan(&p.OID, &p.Owned, &p.allTables, &p.viaRoot, &p.insert, &p.update, &p.delete, &p.truncate)
+		Scan(&p.OID, &p.Version, &p.Owned, &p.allTables, &p.viaRoot, &p.insert, &p.update, &p.delete, &p.truncate)
 	if errors.Is(err, pgx.ErrNoRows) {
 		return nil, nil
 	}

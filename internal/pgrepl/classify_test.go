@@ -48,7 +48,7 @@ func TestClassify(t *testing.T) {
 		{pg("58P02", "could not create file", ""), Retry, "-"},
 		{pg("53300", "sorry, too many clients already", ""), Retry, "-"},
 		{pg("55006", `replication slot "s" is active for PID 7`, ""), Retry, "active_pid"},
-		{pg("42704", `publication "p" does not exist`, ""), Retry, "publication"},
+		{pg("42704", `publication "p" does not exist`, ""), Slot, "publication"},
 
 		{pg("28P01", `password authentication failed for user "u"`, ""), Slow, "password"},
 		{pg("28000", `role "u" is not permitted to log in`, ""), Slow, "log in"},

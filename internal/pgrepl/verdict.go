@@ -41,7 +41,8 @@ var pgRules = []struct {
 	{"", "cannot read from logical replication slot", verdict{Slot, adviceRetention}},
 	{"", "requested wal segment", verdict{Slot, adviceRetention}},
 	{"42704", "replication slot", verdict{Slot, adviceMissing}},
-	{"42704", "publication", verdict{Retry, "The publication is missing at this point of the WAL; it will be looked for again."}},
+	// Also if it is there again: the slot cannot be read past that point any more.
+	{"42704", "publication", verdict{Slot, "The publication was dropped or renamed while changes were made."}},
 	{"55006", "", verdict{Retry, "Another session is using the slot (see pg_replication_slots.active_pid)."}},
 	{"53400", "replication slots", verdict{Slow, adviceSlots}},
 	{"53300", "wal_senders", verdict{Slow, adviceSlots}},

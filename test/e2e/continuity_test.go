@@ -76,6 +76,26 @@ func TestContinuity(t *testing.T) {
 	db.Exec(fmt.Sprintf(itemsRow, next, next)) // the stream ends with an error here
 	equal("the publication dropped", 1)
 
+	db.Exec(`DROP PUBLICATION spillway_publication_` + streamID(t))
+	next++
+	db.Exec(fmt.Sprintf(itemsRow, next, next))
+	db.Exec(`CREATE PUBLICATION spillway_publication_` + streamID(t) + ` FOR TABLE items`)
+	equal("the publication dropped and made anew", 1)
+
+	db.Exec(`ALTER PUBLICATION spillway_publication_` + streamID(t) + ` RENAME TO other_` + streamID(t))
+	next++
+	db.Exec(fmt.Sprintf(itemsRow, next, next))
+	db.Exec(`ALTER PUBLICATION other_` + streamID(t) + ` RENAME TO spillway_publication_` + streamID(t))
+	equal("the publication renamed for a while", 1)
+
+	s.stop()
+	db.Exec(`ALTER PUBLICATION spillway_publication_` + streamID(t) + ` DROP TABLE items`)
+	next++
+	db.Exec(fmt.Sprintf(itemsRow, next, next))
+	db.Exec(`ALTER PUBLICATION spillway_publication_` + streamID(t) + ` ADD TABLE items`)
+	s.start()
+	equal("the table not published while we were away", 1)
+
 	if code := s.stop(); code != 0 {
 		t.Errorf("exit code %d", code)
 	}
