@@ -107,7 +107,12 @@ func TestDoctorScript(t *testing.T) {
 	}
 	db.Exec(script)
 	db.Exec("ALTER ROLE " + quoted + " NOREPLICATION") // as one that was there before
+	const made = "SELECT string_agg(xmin::text, ' ') FROM (SELECT xmin FROM pg_publication UNION ALL SELECT xmin FROM pg_publication_rel) r"
+	before := db.Value(made)
 	db.Exec(script)
+	if after := db.Value(made); after != before {
+		t.Error("a second run altered the publication: shapes would start again")
+	}
 	code, out := run()
 	if code != 0 || !strings.Contains(out, "2 can be served") {
 		t.Errorf("after: exit code %d\n%s", code, out)
