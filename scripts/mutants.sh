@@ -85,7 +85,7 @@ mutant no-doubt internal/ingest/spine.go \
 mutant truncate-under-snapshot internal/pgquery/snapshot.go \
 	'script += "LOCK TABLE " + name' 'script += "LOCK TABLE ONLY " + name' ./internal/pgquery 'KeepsTruncateOut'
 mutant born-full internal/pgquery/kin.go \
-	'(pg_relation_size(c.oid) = 0 or not exists (' '(true or not exists (' ./internal/pgquery 'BornEmpty'
+	'then pg_relation_size(c.oid) = 0 else' 'then true else' ./internal/pgquery 'BornEmpty'
 mutant detaching-is-there internal/pgquery/kin.go \
 	'in (select oid from up)) and not i.inhdetachpending' 'in (select oid from up))' ./test/e2e 'DetachConcurrently'
 mutant same-edge internal/engine/kin.go \

@@ -6,7 +6,19 @@ import (
 	"unicode/utf8"
 )
 
-var errPattern = errors.New("LIKE pattern must not end with escape character")
+var (
+	errPattern = errors.New("LIKE pattern must not end with escape character")
+	errTedious = errors.New("the text repeats itself so much that the pattern takes too long")
+)
+
+// A search for a part of a text takes as many steps as text and part have characters,
+// multiplied, if the text repeats itself: a minute for a MiB, and the stream of all
+// shapes waits for it. Beyond so many steps, and so many for each byte of the text, it
+// is given up, which costs the one shape.
+const (
+	freeSteps   = 1 << 20
+	stepsOfByte = 16
+)
 
 // prepareLike builds LIKE and NOT LIKE.
 func prepareLike(o *operation, _ collation) (func(a, b value) (value, error), error) {
@@ -22,33 +34,33 @@ func prepareLike(o *operation, _ collation) (func(a, b value) (value, error), er
 	if err != nil {
 		return nil, err
 	}
-	return func(a, _ value) (value, error) { return boolValue(match(a.b) == want), nil }, nil
+	return func(a, _ value) (value, error) {
+		ok, err := match(a.b)
+		return boolValue(ok == want), err
+	}, nil
 }
 
 // constantPattern compiles a pattern. The common forms need no matcher: text is
 // UTF-8, where a search by bytes finds whole characters.
-func constantPattern(p []byte) (func(text []byte) bool, error) {
+func constantPattern(p []byte) (func(text []byte) (bool, error), error) {
 	if escapedEnd(p) {
 		return nil, errPattern
 	}
 	inner := bytes.Trim(p, "%")
 	if bytes.ContainsAny(inner, `%_\`) {
-		return func(text []byte) bool {
-			ok, _ := matchPattern(text, p, &sameByte) // the only error is errPattern
-			return ok
-		}, nil
+		return func(text []byte) (bool, error) { return matchPattern(text, p, &sameByte) }, nil
 	}
 	switch head, tail := bytes.HasPrefix(p, []byte("%")), bytes.HasSuffix(p, []byte("%")); {
 	case len(inner) == 0 && head:
-		return func([]byte) bool { return true }, nil
+		return func([]byte) (bool, error) { return true, nil }, nil
 	case head && tail:
-		return func(text []byte) bool { return bytes.Contains(text, inner) }, nil
+		return func(text []byte) (bool, error) { return bytes.Contains(text, inner), nil }, nil
 	case head:
-		return func(text []byte) bool { return bytes.HasSuffix(text, inner) }, nil
+		return func(text []byte) (bool, error) { return bytes.HasSuffix(text, inner), nil }, nil
 	case tail:
-		return func(text []byte) bool { return bytes.HasPrefix(text, inner) }, nil
+		return func(text []byte) (bool, error) { return bytes.HasPrefix(text, inner), nil }, nil
 	}
-	return func(text []byte) bool { return bytes.Equal(text, inner) }, nil
+	return func(text []byte) (bool, error) { return bytes.Equal(text, inner), nil }, nil
 }
 
 // escapedEnd: the pattern ends in a backslash that escapes nothing.
@@ -72,13 +84,15 @@ func foldTables() (same, low [256]byte) {
 
 // matchPattern is MatchText of like_match.c, without its recursion: behind a %
 // only the last one can still give way, since an earlier one would leave less
-// text for the same rest. The error comes exactly where Postgres raises it.
+// text for the same rest. An errPattern comes exactly where Postgres raises it.
 func matchPattern(text, pattern []byte, fold *[256]byte) (bool, error) {
 	t, p := 0, 0
 	starT, starP := -1, -1 // where to go on when the last % takes one character more
-	for {
+	for left := freeSteps + stepsOfByte*len(text); ; left-- {
 		matched, err := false, error(nil)
 		switch {
+		case left == 0:
+			return false, errTedious
 		case t >= len(text):
 			for p < len(pattern) && pattern[p] == '%' {
 				p++
