@@ -14,6 +14,7 @@ const maxIdent = 63
 type lexer struct {
 	src string
 	pos int // byte offset of the next unread byte
+	run operatorRun
 }
 
 // lex cuts the whole text. The last token is a tokEnd or a tokBad.
@@ -286,22 +287,14 @@ func (l *lexer) dollar(start int) token {
 // cut where a comment begins; without its trailing + and - unless it holds a
 // character that no SQL operator has.
 func (l *lexer) operator(start int) token {
-	n := 0
-	for isOpByte(l.at(n)) {
-		n++
+	if start >= l.run.end {
+		l.run = l.operatorRun(start)
 	}
-	op := l.src[start : start+n]
-	if i := strings.Index(op, "/*"); i > 0 {
-		op = op[:i]
+	end := l.run.end
+	if l.run.special < start {
+		end = max(l.run.unsigned, start) + 1
 	}
-	if i := strings.Index(op, "--"); i > 0 {
-		op = op[:i]
-	}
-	if !strings.ContainsAny(op, "~!@#^&|`?%") {
-		for len(op) > 1 && (op[len(op)-1] == '+' || op[len(op)-1] == '-') {
-			op = op[:len(op)-1]
-		}
-	}
+	op := l.src[start:end]
 	l.pos = start + len(op)
 	t := token{kind: tokOp, pos: start, end: l.pos, text: op}
 	switch op {
@@ -311,6 +304,32 @@ func (l *lexer) operator(start int) token {
 		t.kind = tokPunct
 	}
 	return t
+}
+
+// operatorRun is a run of operator characters. Several operators may be cut from
+// one, so what has to be known of it is found once: a text may be all +.
+type operatorRun struct {
+	end      int // where it ends, or a comment begins
+	special  int // its last character that no SQL operator has, -1 if there is none
+	unsigned int // its last character that is neither + nor -, -1 if there is none
+}
+
+func (l *lexer) operatorRun(start int) operatorRun {
+	run := operatorRun{end: start, special: -1, unsigned: -1}
+	for ; run.end < len(l.src) && isOpByte(l.src[run.end]); run.end++ {
+		rest := l.src[run.end:]
+		if run.end > start && (strings.HasPrefix(rest, "/*") || strings.HasPrefix(rest, "--")) {
+			break
+		}
+		c := rest[0]
+		if strings.IndexByte("~!@#^&|`?%", c) >= 0 {
+			run.special = run.end
+		}
+		if c != '+' && c != '-' {
+			run.unsigned = run.end
+		}
+	}
+	return run
 }
 
 func (l *lexer) punct(start int) token {
