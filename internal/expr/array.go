@@ -1,5 +1,7 @@
 package expr
 
+import "slices"
+
 // array is the value of an array: the elements in storage order, the last
 // dimension running fastest. Without elements it has no dimensions.
 type array struct {
@@ -115,8 +117,9 @@ func compareElements(a, b value, compare func(a, b value) int) int {
 
 // contains reports whether each element of b is one of a. NULL is none.
 func contains(a, b *array, compare func(a, b value) int) bool {
+	has := a.has(len(b.elems), compare)
 	for _, y := range b.elems {
-		if y.null || !a.has(y, compare) {
+		if y.null || !has(y) {
 			return false
 		}
 	}
@@ -125,19 +128,31 @@ func contains(a, b *array, compare func(a, b value) int) bool {
 
 // overlap reports whether some element of b is one of a.
 func overlap(a, b *array, compare func(a, b value) int) bool {
+	has := a.has(len(b.elems), compare)
 	for _, y := range b.elems {
-		if !y.null && a.has(y, compare) {
+		if !y.null && has(y) {
 			return true
 		}
 	}
 	return false
 }
 
-func (a *array) has(y value, compare func(a, b value) int) bool {
-	for _, x := range a.elems {
-		if !x.null && compare(x, y) == 0 {
-			return true
+// fewSought is how many elements are sought one by one: for more the array is sorted,
+// or two long ones would keep the stream busy for minutes.
+const fewSought = 16
+
+// has tells of an array which values are its elements; sought is how many will be
+// asked for.
+func (a *array) has(sought int, compare func(a, b value) int) func(y value) bool {
+	if sought <= fewSought {
+		return func(y value) bool {
+			return slices.ContainsFunc(a.elems, func(x value) bool { return !x.null && compare(x, y) == 0 })
 		}
 	}
-	return false
+	elems := slices.DeleteFunc(slices.Clone(a.elems), func(x value) bool { return x.null })
+	slices.SortFunc(elems, compare)
+	return func(y value) bool {
+		_, found := slices.BinarySearchFunc(elems, y, compare)
+		return found
+	}
 }

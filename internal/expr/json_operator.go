@@ -8,7 +8,23 @@ import (
 
 // Operators of json and jsonb. What they give is a part of their operand's text.
 
-var errJSONCast = errors.New("jsonb is of another type")
+var (
+	errJSONCast  = errors.New("jsonb is of another type")
+	errJSONPairs = errors.New("both have so many parts that comparing them takes too long")
+)
+
+// maxPairs is how many parts of one document are compared with parts of another at the
+// most: a second's work, for which the stream of all shapes waits.
+const maxPairs = 1 << 24
+
+// size is the number of parts of a document, itself included.
+func (d *document) size() int {
+	n := 1
+	for i := range d.elems {
+		n += d.elems[i].size()
+	}
+	return n
+}
 
 // jsonComputations are -> and ->> by a key or a place, and jsonb || jsonb.
 var jsonComputations = func() []computation {
@@ -149,6 +165,9 @@ func containsJSON(a, b value) (value, error) {
 	l, r, err := loadBoth(a, b)
 	if err != nil {
 		return value{}, err
+	}
+	if len(a.b)*len(b.b) > maxPairs && l.size()*r.size() > maxPairs {
+		return value{}, errJSONPairs
 	}
 	if r.scalar() {
 		// A scalar is in an array that has it, and in itself.

@@ -157,6 +157,9 @@ func (c *checker) path(at ast, name string, l, r node) (node, error) {
 			if err != nil {
 				return value{}, err
 			}
+			if result == kindBool && len(list)*len(d.elems) > maxPairs {
+				return value{}, errJSONPairs
+			}
 			return op.apply(&d, list, k), nil
 		}})
 }

@@ -2,11 +2,44 @@ package expr
 
 import (
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
 
 	"github.com/spillway-sync/spillway/internal/wal"
 )
+
+func TestTediousDocuments(t *testing.T) {
+	cols := []Column{{Name: "j", Type: Type{OID: 3802, Name: "jsonb", Base: 3802}}}
+	list := func(n int, name string) string {
+		var b strings.Builder
+		for i := range n {
+			fmt.Fprintf(&b, `, "%s%d"`, name, i)
+		}
+		return b.String()[2:]
+	}
+	many := list(5000, "a")
+	for _, c := range []struct {
+		where string
+		want  bool
+		err   error
+	}{
+		{`j @> '[` + list(4000, "b") + `]'`, false, errJSONPairs},
+		{`j ?| '{` + list(4000, "b") + `}'`, false, errJSONPairs},
+		{`j ?& '{` + list(4000, "a") + `}'`, false, errJSONPairs},
+		{`j @> '[` + list(2000, "a") + `]'`, true, nil},
+		{`j ?| '{` + list(2000, "b") + `}'`, false, nil},
+		{`j <@ '["a"]'`, false, nil},
+	} {
+		e, err := Compile(c.where, nil, cols)
+		if err != nil {
+			t.Fatalf("%.40s: %v", c.where, err)
+		}
+		if got, err := e.Match(wal.Tuple{[]byte("[" + many + "]")}); got != c.want || !errors.Is(err, c.err) {
+			t.Errorf("%.40s: %t, %v", c.where, got, err)
+		}
+	}
+}
 
 // Whoever chooses pattern and text must not keep everybody busy for minutes. What is in
 // use in earnest is decided, however long the text.
