@@ -182,26 +182,27 @@ func (s *spine) sendAway(sh *shard, sp *registry.Shape, at wal.LSN, last *Stall)
 // the shard counts as lagging.
 func (s *spine) takeOver(sh *shard) {
 	w := s.in.newWorker(sh)
-	w.takes = make(map[shape.ID]*registry.Shape, len(sh.shapes))
+	w.takes = maps.Clone(sh.shapes) // at once: there may be a million
 	sh.lagging, sh.wants, sh.out, sh.touched = true, false, nil, false
 	sh.behind.Store(true)
 	sh.doubt.Store(uint64(sh.doubted)) // the old one may have taken the word and not acted on it
 	sh.held = nil
-	for id, sp := range sh.shapes {
-		if _, away := sh.away[id]; away {
+	setAside := func(id shape.ID) {
+		if sp := w.takes[id]; sp != nil {
 			w.apart = append(w.apart, sp)
-			continue
+			delete(w.takes, id)
 		}
-		if j := sh.joining[id]; j != nil {
-			// Its join lay in the old mailbox. Where it has come to is not the
-			// shard's position, so it joins again, from its own.
-			sh.held = append(sh.held, message{rejoin: j})
-			// It may even have joined before its worker went; the shard will be
-			// ahead of it until it has joined again.
-			w.apart = append(w.apart, sp)
-			continue
-		}
-		w.takes[id] = sp
+	}
+	for id := range sh.away {
+		setAside(id)
+	}
+	for id, j := range sh.joining {
+		// Its join lay in the old mailbox. Where it has come to is not the
+		// shard's position, so it joins again, from its own.
+		sh.held = append(sh.held, message{rejoin: j})
+		// It may even have joined before its worker went; the shard will be
+		// ahead of it until it has joined again.
+		setAside(id)
 	}
 	for _, sp := range s.in.opts.Registry.Ill() {
 		// The word that it leaves may have been in the old mailbox, and it is read
