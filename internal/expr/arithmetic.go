@@ -23,7 +23,7 @@ var computations = makeComputations()
 
 func makeComputations() map[string][]*operator {
 	m := map[string][]*operator{}
-	for _, family := range [][]computation{intComputations(), floatComputations, numericComputations, dateComputations, timeComputations, textComputations, jsonComputations} {
+	for _, family := range [][]computation{intComputations(), floatComputations, numericComputations, dateComputations, timeComputations, textComputations, jsonComputations, byteaComputations} {
 		for _, r := range family {
 			m[r.name] = append(m[r.name], &operator{name: r.name, left: r.left, right: r.right, result: r.result, apply: r.apply})
 		}
@@ -68,7 +68,7 @@ func (c *checker) asTexts(at ast, l, r node) (node, node, error) {
 		switch t, u := (*pair.text).typeOf(), (*pair.other).typeOf(); {
 		case t.kind != kindUnknown && t.kind.info().category != 'S':
 		case u.kind == kindUnknown || u.kind == kindOther || u.kind.info().category == 'S':
-		case t.kind == kindUnknown && u.kind == kindJSONB: // jsonb || jsonb
+		case t.kind == kindUnknown && (u.kind == kindJSONB || u.kind == kindBytea): // these have an operator of their own
 		default:
 			n, err := c.castTo(at, *pair.other, typ{kind: kindText})
 			*pair.other = n

@@ -25,7 +25,7 @@ const (
 // arrayOIDs are the array types whose elements we know (pg_type.typarray).
 var arrayOIDs = map[uint32]kind{
 	1000: kindBool, 1005: kindInt2, 1007: kindInt4, 1016: kindInt8, 1231: kindNumeric, 1021: kindFloat4, 1022: kindFloat8,
-	1009: kindText, 1015: kindVarchar, 1014: kindBpchar, 1003: kindName, 2951: kindUUID,
+	1009: kindText, 1015: kindVarchar, 1014: kindBpchar, 1003: kindName, 2951: kindUUID, 1001: kindBytea,
 	1182: kindDate, 1115: kindTimestamp, 1185: kindTimestamptz, 1183: kindTime, 1270: kindTimetz,
 	1187: kindInterval, 3807: kindJSONB,
 }

@@ -10,7 +10,7 @@ import (
 
 // computed is a random expression that is no bool.
 func (g *generator) computed(depth int) string {
-	family := g.of("number", "number", "number", "number", "time", "string", "bool", "uuid", "zoned", "enum")
+	family := g.of("number", "number", "number", "number", "time", "string", "bool", "uuid", "zoned", "enum", "bytes")
 	return g.term(family, depth)
 }
 
@@ -33,6 +33,11 @@ func (g *generator) term(family string, depth int) string {
 		return g.conditional(family, l, r)
 	case "string":
 		return g.textual(l, r)
+	case "bytes":
+		if g.chance(3) {
+			return "like_escape(" + l + ", " + g.of("'!'", "''", `'\'`, `'\x00'`, "'a'", r) + ")"
+		}
+		return g.of("("+l+" || "+r+")", g.conditional(family, l, r))
 	case "time":
 		if g.chance(3) {
 			return "(" + g.of("d", "d2") + " - " + g.of("d", "d2", "'2024-02-29'", "epoch") + ")"
@@ -88,7 +93,7 @@ func (g *generator) conditional(family, l, r string) string {
 
 // textual is a text made of two.
 func (g *generator) textual(l, r string) string {
-	other := g.columnOf(g.of("bool", "number", "uuid", "time", "zoned", "enum", "string"))
+	other := g.columnOf(g.of("bool", "number", "uuid", "time", "zoned", "enum", "string", "bytes"))
 	switch g.IntN(10) {
 	case 0:
 		return g.of("lower", "upper", "Lower") + "(" + l + ")"

@@ -10,7 +10,7 @@ import (
 var arrayColumns = []struct{ name, elem string }{
 	{"ma", "mood"}, {"ma2", "mood"}, {"ja", "jsonb"}, {"ja2", "jsonb"}, {"ints", "int4"}, {"texts", "text"},
 	{"ia", "int4"}, {"ia2", "int4"}, {"la", "int8"}, {"ta", "text"}, {"ta2", "text"}, {"na", "numeric"}, {"fa", "float4"},
-	{"ba", "bool"}, {"da", "date"}, {"iva", "interval"}, {"tza", "timetz"}, {"ua", "uuid"}, {"va", "varchar"},
+	{"ba", "bool"}, {"da", "date"}, {"iva", "interval"}, {"tza", "timetz"}, {"ua", "uuid"}, {"va", "varchar"}, {"bya", "bytea"},
 }
 
 // arrayText is a literal of an array: any form that array_in takes.

@@ -55,7 +55,7 @@ var testColumns = []struct{ name, decl, family string }{
 	{"v", `varchar(20) collate "C.utf8"`, "string"},
 	{"c", `char(6) collate "C.utf8"`, "string"}, {"c2", `char(6) collate "C.utf8"`, "string"},
 	{"nm", "name", "string"},
-	{"u", "uuid", "uuid"}, {"u2", "uuid", "uuid"},
+	{"u", "uuid", "uuid"}, {"u2", "uuid", "uuid"}, {"by", "bytea", "bytes"}, {"by2", "bytea", "bytes"},
 	{"d", "date", "time"}, {"d2", "date", "time"},
 	{"ts", "timestamp", "time"}, {"ts2", "timestamp", "time"},
 	{"tz", "timestamptz", "zoned"}, {"tz2", "timestamptz", "zoned"},

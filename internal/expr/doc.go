@@ -39,7 +39,7 @@
 //
 // Files: expr.go the exported API · token.go lexer.go strings*.go text to tokens
 // · ast.go cursor.go parser.go parse_word.go parse_type.go sublink.go tokens to syntax tree · kind.go
-// value_*.go interval*.go json.go types, their input and output · casts.go
+// value_*.go bytea.go interval*.go json.go types, their input and output · casts.go
 // operators.go like.go ilike.go the tables · arithmetic*.go time_*.go unary.go
 // power*.go bigfloat.go json_*.go what gives no bool · doubt.go values on which servers
 // differ · function.go func_text.go zone.go functions ·

@@ -60,6 +60,7 @@ var refusals = []struct{ what, clause, why string }{
 	{"subqueries but `x IN (SELECT …)`", "EXISTS (SELECT 1)", "as in Electric"},
 	{"bit strings", "B'1' = B'1'", "no type of the language"},
 	{"types that are not in the list, but for `IS NULL`", "pair = pair", "no operators are known"},
+	{"casts between bytea and integers", "n::bytea = '1'", "new in Postgres 18"},
 	{"casts to an enum", "'sad'::mood = mood", "its name would need its schema; a literal takes the type of its partner"},
 	{"a domain over an enum, but for `IS NULL`", "grade = 'sad'", "Postgres has no operator for it either"},
 	{"`numeric(p, s)` with a scale below 0 or above p", "price::numeric(3, 5) = 1", "new in Postgres 15"},

@@ -85,8 +85,11 @@ var likeFunctions = []function{
 	{"like", []kind{kindName, kindText}, kindBool, asOperator("~~")},
 	{"notlike", []kind{kindText, kindText}, kindBool, asOperator("!~~")},
 	{"notlike", []kind{kindName, kindText}, kindBool, asOperator("!~~")},
+	{"like", []kind{kindBytea, kindBytea}, kindBool, asOperator("~~")},
+	{"notlike", []kind{kindBytea, kindBytea}, kindBool, asOperator("!~~")},
 	{"ilike", []kind{kindText, kindText}, kindBool, asOperator("~~*")},
 	{"like_escape", []kind{kindText, kindText}, kindText, strict("like_escape", kindText, likeEscape)},
+	{"like_escape", []kind{kindBytea, kindBytea}, kindBytea, strict("like_escape", kindBytea, escapeBytea)},
 }
 
 func asOperator(name string) func(*checker, ast, []node) (node, error) {
@@ -152,7 +155,7 @@ func outputFunctions() []function {
 	var list []function
 	for k, name := range map[kind]string{
 		kindBool: "boolout", kindInt2: "int2out", kindInt4: "int4out", kindInt8: "int8out", kindFloat4: "float4out",
-		kindFloat8: "float8out", kindNumeric: "numeric_out", kindUUID: "uuid_out", kindDate: "date_out",
+		kindFloat8: "float8out", kindNumeric: "numeric_out", kindUUID: "uuid_out", kindBytea: "byteaout", kindDate: "date_out",
 		kindTimestamp: "timestamp_out", kindTimestamptz: "timestamptz_out", kindTime: "time_out", kindTimetz: "timetz_out", kindInterval: "interval_out",
 	} {
 		list = append(list, function{name, []kind{k}, kindText, func(c *checker, at ast, args []node) (node, error) {

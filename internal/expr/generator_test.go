@@ -35,6 +35,8 @@ func (g *generator) value(typ string) string {
 	case "uuid":
 		return g.of("a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11", "A0EEBC99-9C0B-4EF8-BB6D-6BB9BD380A11", "{a0eebc999c0b4ef8bb6d6bb9bd380a11}",
 			"00000000-0000-0000-0000-000000000000", "ffffffff-ffff-ffff-ffff-ffffffffffff", "a0ee-bc99-9c0b-4ef8-bb6d-6bb9-bd38-0a12")
+	case "bytea":
+		return g.of("", `\x`, `\x00ff`, `\xAB cd`, `\x61`, "a", `a\\b`, `\001\377`, "a%", "_", `\x615f62`, `\x6125`, "日")
 	case "date":
 		return g.of("2024-02-29", "2024-1-5", "infinity", "-infinity", "0044-03-15 BC", "4713-01-01 BC", "5874897-12-31",
 			"20000-01-01", "epoch", "1999-12-31", "2000-01-01", "2024-02-29 10:11:12", "300000-01-01")
@@ -90,6 +92,7 @@ var families = map[string][]string{
 	"number": {"int2", "int4", "int8", "numeric", "float4", "float8"},
 	"string": {"text", "varchar", "bpchar", "name"},
 	"uuid":   {"uuid"},
+	"bytes":  {"bytea"},
 	"time":   {"date", "timestamp"},
 	"zoned":  {"timestamptz"},
 	"clock":  {"time", "timetz"},
@@ -149,7 +152,7 @@ func (g *generator) operand(family string) string {
 	case family == "bool":
 		return g.of("true", "false", "b = b2")
 	case family == "string":
-		return g.columnOf(g.of("bool", "number", "string", "uuid", "time", "zoned", "clock", "span", "enum")) + "::" + g.of("text", "text", "varchar", "name")
+		return g.columnOf(g.of("bool", "number", "string", "uuid", "time", "zoned", "clock", "span", "enum", "bytes")) + "::" + g.of("text", "text", "varchar", "name")
 	case family == "number", family == "time", family == "clock":
 		types := families[family]
 		return g.columnOf(family) + "::" + types[g.IntN(len(types))]
@@ -158,7 +161,7 @@ func (g *generator) operand(family string) string {
 }
 
 func (g *generator) family() string {
-	return g.of("bool", "number", "number", "number", "string", "string", "string", "uuid", "time", "time", "zoned", "clock", "span", "enum")
+	return g.of("bool", "number", "number", "number", "string", "string", "string", "uuid", "time", "time", "zoned", "clock", "span", "enum", "bytes")
 }
 
 // clause is a random boolean expression.
@@ -213,6 +216,9 @@ func (g *generator) atom() string {
 		pattern := quote(g.pattern())
 		if g.chance(5) {
 			pattern = g.columnOf("string")
+		}
+		if g.chance(5) {
+			return g.columnOf("bytes") + g.of(" like ", " not like ") + g.of(g.constant("bytes"), g.columnOf("bytes"), quote("%a%"), quote("a_"), quote(`\\_%`))
 		}
 		switch g.IntN(5) {
 		case 0:

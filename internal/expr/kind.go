@@ -17,6 +17,7 @@ const (
 	kindBpchar
 	kindName
 	kindUUID
+	kindBytea
 	kindDate
 	kindTimestamp
 	kindTimestamptz
@@ -74,6 +75,7 @@ var kinds = [nKinds]kindInfo{
 	kindBpchar:  {name: "bpchar", oid: 1042, category: 'S', parse: parseText, key: keyBpchar, ordered: true, collates: true},
 	kindName:    {name: "name", oid: 19, category: 'S', parse: parseName, key: keyText, ordered: true, collates: true},
 	kindUUID:    {name: "uuid", oid: 2950, category: 'U', parse: parseUUID, load: parseUUID, key: keyText, ordered: true},
+	kindBytea:   {name: "bytea", oid: 17, category: 'U', parse: parseBytea, load: loadBytea, key: keyText, ordered: true},
 	kindDate:    {name: "date", oid: 1082, category: 'D', parse: parseDate, load: parseDate, text: textDate, key: keyInt, ordered: true},
 	kindTimestamp: {name: "timestamp", oid: 1114, category: 'D',
 		parse: parseTimestamp, load: parseTimestamp, text: textTimestamp, key: keyInt, ordered: true},
@@ -170,7 +172,7 @@ func (t typ) same(u typ) bool {
 //	timetz         n: as packTime has it
 //	interval       months, days, n: microseconds
 //	array          array
-//	others         b
+//	others         b; of a bytea its output text, \x and digits
 //
 // b is also the output text of the other kinds where it was at hand; else nil.
 type value struct {

@@ -13,7 +13,7 @@ import (
 
 // allTypes are the types that casts know.
 var allTypes = []string{"bool", "int2", "int4", "int8", "numeric", "float4", "float8", "text", "varchar", "bpchar", "name",
-	"uuid", "json", "jsonb", "date", "timestamp", "timestamptz", "time", "timetz", "interval"}
+	"uuid", "bytea", "json", "jsonb", "date", "timestamp", "timestamptz", "time", "timetz", "interval"}
 
 // tryFunction gives the result of an expression as text, or the error.
 const tryFunction = `create function try(e text) returns text language plpgsql as $$
@@ -235,7 +235,7 @@ func TestLetters(t *testing.T) {
 }
 
 // catalogueKinds are the types of the tables, by OID.
-const catalogueKinds = "(16, 21, 23, 20, 1700, 700, 701, 25, 1043, 1042, 19, 2950, 1082, 1114, 1184, 1083, 1266, 1186, 114, 3802)"
+const catalogueKinds = "(16, 21, 23, 20, 1700, 700, 701, 25, 1043, 1042, 19, 2950, 17, 1082, 1114, 1184, 1083, 1266, 1186, 114, 3802)"
 
 // TestTables compares the tables of casts and operators with the catalogue.
 func TestTables(t *testing.T) {

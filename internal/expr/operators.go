@@ -91,6 +91,7 @@ var comparable = []struct {
 	{kindName, kindText, compareBytes},
 	{kindText, kindName, compareBytes},
 	{kindUUID, kindUUID, compareBytes},
+	{kindBytea, kindBytea, compareBytes},
 	{kindDate, kindDate, compareInt},
 	{kindDate, kindTimestamp, compareDateStamp},
 	{kindTimestamp, kindDate, compareStampDate},
@@ -127,7 +128,7 @@ func makeOperators() map[string][]*operator {
 		}
 		add(enumOperator(c.name, c.rel))
 	}
-	for _, op := range jsonbOperators() {
+	for _, op := range append(jsonbOperators(), byteaOperators...) {
 		add(op)
 	}
 	for _, left := range []kind{kindText, kindBpchar, kindName} {
