@@ -16,8 +16,11 @@ const (
 	connectTimeout = 10 * time.Second
 	acquireTimeout = 10 * time.Second // for a free connection
 	idleTime       = time.Minute      // then a connection is closed
-	trustTime      = time.Second      // idle for longer, a connection is asked whether it lives
-	endTime        = 2 * time.Second  // for the last words to a connection: a stop takes 10 s at most
+	// Idle for longer, a connection is asked whether it lives. A server takes longer
+	// than that to start again: what is fresh may fail once, but not after the server is
+	// known to be back.
+	trustTime = 50 * time.Millisecond
+	endTime   = 2 * time.Second // for the last words to a connection: a stop takes 10 s at most
 )
 
 // pool keeps at most a fixed number of connections, opened when needed. It is

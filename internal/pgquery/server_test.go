@@ -72,6 +72,24 @@ func TestUnreachable(t *testing.T) {
 	}
 }
 
+// Connections of before a restart are not used, however soon it is over.
+func TestAfterARestart(t *testing.T) {
+	pg := pgtest.NewServer(t)
+	pg.Exec("create table t (i int); insert into t values (1)")
+	db := open(t, pg)
+	def := all(table(t, db, "t"))
+	take(t, db, def)
+	if err := errors.Join(pg.Server.Kill(), pg.Server.Restart(t.Context())); err != nil {
+		t.Fatal(err)
+	}
+	if _, rows := take(t, db, def); len(rows) != 1 {
+		t.Error(rows)
+	}
+	if _, err := db.CurrentLSN(t.Context()); err != nil {
+		t.Error(err)
+	}
+}
+
 func TestPreflight(t *testing.T) {
 	pg := pgtest.New(t)
 	name, url := role(t, pg, "")
