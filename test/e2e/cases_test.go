@@ -54,6 +54,9 @@ const casesDir = "testdata/cases"
 //	                 takes, by first rows, by the stream (all rows go and come again,
 //	                 and are changed into their neighbours and back) and by SELECT
 //
+// Where versions of Postgres differ, another result follows with the version that it
+// is of, and of those after it: ---- 18.
+//
 // After sql and shape, & stands for "in the background": wait name, or read name,
 // shows what came of it. First rows are shown in the order of their keys.
 // Transactions and handles are numbered as they come up in the file; long texts are
@@ -115,29 +118,90 @@ func runCases(t *testing.T, db *pgtest.DB, s *service, file string) {
 		db.Exec(`CREATE SCHEMA "` + c.schema + `"`)
 	}
 	var out []string
+	version := serverVersion(c.t, db)
 	for _, stanza := range stanzas {
-		input, want, _ := strings.Cut(stanza, "\n----")
-		want = strings.TrimPrefix(want, "\n")
+		input, results := splitResults(stanza)
 		notes, command := splitNotes(input)
 		if command == "" {
 			out = append(out, stanza)
 			continue
 		}
-		got := strings.TrimSuffix(c.run(command), "\n")
-		if got != want && os.Getenv("SPILLWAY_REWRITE") == "" {
-			t.Errorf("%s\ngot:\n%s\nwant:\n%s", input, got, want)
+		got, want := strings.TrimSuffix(c.run(command), "\n"), resultOf(results, version)
+		if got != want.text && os.Getenv("SPILLWAY_REWRITE") == "" {
+			t.Errorf("%s\ngot:\n%s\nwant:\n%s", input, got, want.text)
 		}
-		stanza = notes + command + "\n----"
-		if got != "" {
-			stanza += "\n" + got
-		}
-		out = append(out, stanza)
+		want.text = got
+		out = append(out, notes+command+joinResults(results))
 	}
 	if os.Getenv("SPILLWAY_REWRITE") != "" {
 		if err := os.WriteFile(file, []byte(strings.Join(out, "\n\n")+"\n"), 0o644); err != nil {
 			t.Fatal(err)
 		}
 	}
+}
+
+// result is what comes of a command with Postgres of a version and those after it.
+type result struct {
+	version int // 0: any
+	text    string
+}
+
+// resultLine begins a result.
+var resultLine = regexp.MustCompile(`(?m)^----(?: ([0-9]+))?(?:\n|$)`)
+
+// splitResults cuts a stanza into its input and its results, one at least.
+func splitResults(stanza string) (input string, results []*result) {
+	at := resultLine.FindAllStringSubmatchIndex(stanza, -1)
+	if at == nil {
+		return stanza, []*result{{}}
+	}
+	for i, m := range at {
+		r, end := &result{}, len(stanza)
+		if m[2] >= 0 {
+			r.version, _ = strconv.Atoi(stanza[m[2]:m[3]])
+		}
+		if i+1 < len(at) {
+			end = at[i+1][0]
+		}
+		r.text = strings.TrimSuffix(stanza[m[1]:end], "\n")
+		results = append(results, r)
+	}
+	return strings.TrimSuffix(stanza[:at[0][0]], "\n"), results
+}
+
+// resultOf is the last one that is of the version.
+func resultOf(results []*result, version int) *result {
+	want := results[0]
+	for _, r := range results[1:] {
+		if r.version <= version {
+			want = r
+		}
+	}
+	return want
+}
+
+func joinResults(results []*result) string {
+	var b strings.Builder
+	for _, r := range results {
+		b.WriteString("\n----")
+		if r.version > 0 {
+			fmt.Fprintf(&b, " %d", r.version)
+		}
+		if r.text != "" {
+			b.WriteString("\n" + r.text)
+		}
+	}
+	return b.String()
+}
+
+// serverVersion is the server's major version.
+func serverVersion(t *testing.T, db *pgtest.DB) int {
+	t.Helper()
+	n, err := strconv.Atoi(db.Value("SHOW server_version_num"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return n / 10000
 }
 
 func splitNotes(s string) (notes, command string) {
