@@ -98,8 +98,9 @@ func TestConstantCasts(t *testing.T) {
 		}
 	}
 	o.checkFolding(exprs, types, func(e string) bool {
-		// Postgres before 17 overflows in the cast to time; 18 makes NULL of a null.
-		return strings.Contains(e, "-2562047788") || strings.Contains(e, "null'::jsonb")
+		// Postgres before 17 overflows in the cast to time; 18 makes NULL of a null, and
+		// has casts between bytea and integers.
+		return strings.Contains(e, "-2562047788") || strings.Contains(e, "null'::jsonb") || byteaOfInt.MatchString(e)
 	})
 }
 
@@ -128,6 +129,8 @@ func TestLiterals(t *testing.T) {
 			newNumber.MatchString(e)
 	})
 }
+
+var byteaOfInt = regexp.MustCompile(`::int\d::bytea|::bytea::int\d`)
 
 var (
 	oddFloat = regexp.MustCompile(`(?i)0x|[-+]nan`)
@@ -242,7 +245,8 @@ func TestTables(t *testing.T) {
 	o := newOracle(t)
 	rows, err := o.query(`select s.typname || ' ' || d.typname || case castcontext when 'i' then ' implicit' else '' end
 		from pg_cast join pg_type s on s.oid = castsource join pg_type d on d.oid = casttarget
-		where castsource <> casttarget and castsource in ` + catalogueKinds + ` and casttarget in ` + catalogueKinds + ``)
+		where castsource <> casttarget and castsource in ` + catalogueKinds + ` and casttarget in ` + catalogueKinds + `
+		and 'bytea'::regtype not in (castsource, casttarget)`) // Postgres 18 has some
 	if err != nil {
 		t.Fatal(err)
 	}
