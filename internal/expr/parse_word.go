@@ -24,6 +24,8 @@ func (p *parser) is(left ast, pos position, bound bool) ast {
 	case t.word("true"), t.word("false"), t.word("unknown"):
 		p.advance()
 		return &astTruthTest{pos, left, not, t.text}
+	case t.kind == tokIdent && p.peekAt(1).text == "normalized" && strings.HasPrefix(t.text, "nf"): // NFC, NFKD …
+		p.refuse(int(pos), "unknown or unsupported function is_normalized/2")
 	case t.kind == tokIdent && refusedTests[t.text] != "":
 		p.refuse(int(pos), refusedTests[t.text])
 	default:
@@ -247,6 +249,9 @@ func (p *parser) caseOf(pos position) ast {
 // refusedWord gives the reason when a keyword begins a construct that Postgres
 // has and we have not.
 func refusedWord(word string, next token) string {
+	if word == "collation" && next.word("for") {
+		return "unknown or unsupported function pg_collation_for/1"
+	}
 	switch node := wordNode(word, next); node {
 	case "":
 		return ""

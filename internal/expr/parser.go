@@ -231,7 +231,7 @@ func (p *parser) wordPrec(t token) int {
 		case n.word("between"), n.word("in"), n.word("like"), n.word("ilike"), n.word("similar"):
 			return precPattern
 		}
-	case "operator":
+	case "operator", "overlaps":
 		return precOp
 	case "at":
 		return precAt
@@ -275,6 +275,8 @@ func (p *parser) infix(left ast, prec int, bound bool) ast {
 		return p.subscripts(left, t)
 	case "operator":
 		p.refuse(t.pos, "OPERATOR() is not supported in this context")
+	case "overlaps":
+		p.refuse(t.pos, "unknown or unsupported function overlaps/4")
 	case "at":
 		return p.atTimeZone(left, pos)
 	case "collate":
