@@ -241,8 +241,18 @@ func addDays(date, days int64) (value, error) {
 	return value{n: n}, nil
 }
 
+// maxComputed is how long what is put together of the values of a row may be, in bytes:
+// a clause may name a column a thousand times. Postgres's own limit is 1 GiB, which no
+// process has that serves others too.
+const maxComputed = 32 << 20
+
+var errComputed = errors.New("what is put together of the values is too long")
+
 var textComputations = []computation{
 	{"||", kindText, kindText, kindText, func(a, b value) (value, error) {
+		if len(a.b)+len(b.b) > maxComputed {
+			return value{}, errComputed
+		}
 		return value{b: append(append(make([]byte, 0, len(a.b)+len(b.b)), a.b...), b.b...)}, nil
 	}},
 }

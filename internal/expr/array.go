@@ -14,10 +14,9 @@ type dimension struct {
 	n     int64 // how many there are
 }
 
-// Limits of Postgres: MAXDIM and MaxArraySize.
+// Limits of Postgres: MAXDIM, and what an int4 holds. Of its MaxArraySize see maxJoined.
 const (
 	maxDimensions = 6
-	maxElements   = 134217727
 	minSubscript  = -2147483648
 	maxSubscript  = 2147483647
 )

@@ -95,10 +95,13 @@ func concat(a, b value) (value, error) {
 	return checked(&array{dims: dims, elems: slices.Concat(x.elems, y.elems)})
 }
 
-// checked refuses an array that Postgres could not hold.
+// maxJoined is maxComputed for arrays, in elements.
+const maxJoined = maxComputed / 64
+
+// checked refuses an array that Postgres could not hold, or that is too long for us.
 func checked(a *array) (value, error) {
-	if len(a.elems) > maxElements {
-		return value{}, errTooLarge
+	if len(a.elems) > maxJoined {
+		return value{}, errComputed
 	}
 	for _, d := range a.dims {
 		if d.lower+d.n > maxSubscript {
@@ -144,7 +147,9 @@ func stack(subs []value) (value, error) {
 		case !sameShape(first.dims, s.array.dims):
 			return value{}, errSubArrays
 		}
-		elems = append(elems, s.array.elems...)
+		if elems = append(elems, s.array.elems...); len(elems) > maxJoined {
+			return value{}, errComputed
+		}
 	}
 	switch {
 	case first == nil:

@@ -41,13 +41,20 @@ func compileApplied(n *applied) valueFn {
 	}
 	return func(row wal.Tuple) (value, error) {
 		vals := make([]value, len(args))
-		null := false
+		null, elems := false, 0
 		for i, f := range args {
 			v, err := f(row)
 			if err != nil {
 				return value{}, err
 			}
 			vals[i], null = v, null || v.null
+			if v.array == nil {
+				continue
+			}
+			// Each operand is read from the row anew, and all are held.
+			if elems += len(v.array.elems); i > 1 && elems > 2*maxJoined {
+				return value{}, errComputed
+			}
 		}
 		if null && !lax {
 			return value{null: true}, nil

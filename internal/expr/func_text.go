@@ -144,6 +144,9 @@ func (c *checker) concatAll(at *astCall, args []node) (node, error) {
 			if !x.null {
 				out = append(out, types[i].output(x)...)
 			}
+			if len(out) > maxComputed {
+				return value{}, errComputed
+			}
 		}
 		return value{b: out}, nil
 	}})

@@ -100,6 +100,9 @@ func loadBoth(a, b value) (l, r document, err error) {
 
 // concatJSONB merges two objects; anything else becomes one array.
 func concatJSONB(a, b value) (value, error) {
+	if len(a.b)+len(b.b) > maxComputed {
+		return value{}, errComputed
+	}
 	l, r, err := loadBoth(a, b)
 	if err != nil {
 		return value{}, err

@@ -9,6 +9,36 @@ import (
 	"github.com/spillway-sync/spillway/internal/wal"
 )
 
+// A clause may name a large value as often as it likes: what comes of it is not kept.
+func TestWhatIsPutTogether(t *testing.T) {
+	text := Column{Name: "t", Type: Type{OID: 25, Name: "text", Base: 25}, Bytewise: true, Deterministic: true}
+	numbers := Column{Name: "a", Type: Type{OID: 1007, Name: "_int4", Base: 1007, Array: true}}
+	json := Column{Name: "j", Type: Type{OID: 3802, Name: "jsonb", Base: 3802}}
+	long := strings.Repeat("x", 12<<20)
+	row := wal.Tuple{[]byte(long), []byte("{1" + strings.Repeat(",1", 300_000) + "}"), []byte(`["` + long + `"]`)}
+	times := func(n int, what, between string) string { return strings.Repeat(what+between, n-1) + what }
+	for _, c := range []struct {
+		where string
+		err   error
+	}{
+		{"concat(" + times(100, "t", ",") + ") = 'x'", errComputed},
+		{"(" + times(3, "t", "||") + ") = 'x'", errComputed},
+		{"(" + times(2, "a", "||") + ") = '{}'", errComputed},
+		{"ARRAY[" + times(100, "a", ",") + "] = '{}'", errComputed},
+		{"(" + times(3, "j", "||") + ") = '1'", errComputed},
+		{"concat(" + times(2, "t", ",") + ") = 'x'", nil},
+		{"(a || 1) = '{}'", nil},
+	} {
+		e, err := Compile(c.where, nil, []Column{text, numbers, json})
+		if err != nil {
+			t.Fatalf("%.40s: %v", c.where, err)
+		}
+		if got, err := e.Match(row); got || !errors.Is(err, c.err) {
+			t.Errorf("%.40s: %t, %v", c.where, got, err)
+		}
+	}
+}
+
 func TestTediousDocuments(t *testing.T) {
 	cols := []Column{{Name: "j", Type: Type{OID: 3802, Name: "jsonb", Base: 3802}}}
 	list := func(n int, name string) string {
