@@ -6,6 +6,12 @@ import (
 	"strconv"
 )
 
+// maxParts is how many elements of an array, or parts of a document, are read: of two
+// bytes each they take a hundred when they are read.
+const maxParts = 1 << 20
+
+var errParts = errors.New("it has too many parts")
+
 var errDimensions = errors.New("multidimensional arrays must have sub-arrays with matching dimensions")
 
 // parseArray is array_in: it reads a literal of Postgres 15's form.
@@ -158,7 +164,9 @@ func (r *arrayReader) member(depth int) error {
 	if err != nil {
 		return err
 	}
-	r.elems = append(r.elems, v)
+	if r.elems = append(r.elems, v); len(r.elems) > maxParts {
+		return errParts
+	}
 	return nil
 }
 

@@ -38,6 +38,7 @@ type jsonReader struct {
 	text  []byte
 	pos   int
 	depth int // how many levels are left; negative: any number
+	parts int // read so far
 	// decode: strings are wanted without escapes, and those that no text can hold
 	// are errors.
 	decode bool
@@ -83,6 +84,9 @@ func (r *jsonReader) value() (document, error) {
 	from := r.pos
 	var d document
 	var err error
+	if r.parts++; r.parts > maxParts {
+		return d, errParts
+	}
 	switch c {
 	case '{', '[':
 		if r.depth == 0 {

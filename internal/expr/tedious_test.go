@@ -39,6 +39,29 @@ func TestWhatIsPutTogether(t *testing.T) {
 	}
 }
 
+func TestTooManyParts(t *testing.T) {
+	cols := []Column{
+		{Name: "a", Type: Type{OID: 1007, Name: "_int4", Base: 1007, Array: true}},
+		{Name: "j", Type: Type{OID: 3802, Name: "jsonb", Base: 3802}},
+	}
+	for _, c := range []struct {
+		n   int
+		err error
+	}{{maxParts - 1, nil}, {maxParts + 1, errParts}} {
+		list := strings.Repeat("1,", c.n-1) + "1"
+		row := wal.Tuple{[]byte("{" + list + "}"), []byte("[" + list + "]")}
+		for _, where := range []string{"a @> '{2}'", "j @> '2'"} {
+			e, err := Compile(where, nil, cols)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got, err := e.Match(row); got || !errors.Is(err, c.err) {
+				t.Errorf("%s with %d parts: %t, %v", where, c.n, got, err)
+			}
+		}
+	}
+}
+
 func TestTediousDocuments(t *testing.T) {
 	cols := []Column{{Name: "j", Type: Type{OID: 3802, Name: "jsonb", Base: 3802}}}
 	list := func(n int, name string) string {
