@@ -73,8 +73,9 @@ type Consumer struct {
 	verdict verdict
 	bytes   int64 // what cur.ChunkBytes will be
 	held    Entry // JSON nil: none
-	// arrived are the keys that rows got in it, of a table with a deferrable key.
+	// arrived are the keys that rows got in it, of a table whose key two rows may have.
 	arrived map[string]bool
+	pending *pending // of a table without a primary key
 }
 
 // New makes the consumer of a shape whose log has come to cur. A chunk of the
@@ -155,19 +156,20 @@ func (c *Consumer) Commit(tx *wal.Txn, out *Out) {
 		c.Skip(tx.End)
 		return
 	}
+	c.release(out)
 	if c.held.JSON != nil {
 		c.cur.Tail = c.held.Offset
 		c.give(c.held.Offset, c.encoder().last(c.held.JSON), out)
 	}
 	c.cur.ChunkBytes = c.bytes
-	c.tx, c.verdict, c.held, c.arrived = 0, closed, Entry{}, nil
+	c.tx, c.verdict, c.held, c.arrived, c.pending = 0, closed, Entry{}, nil, nil
 	c.Skip(tx.End)
 }
 
 // Abort forgets the open transaction, if there is one: it will come again from
 // its beginning, or never.
 func (c *Consumer) Abort() {
-	c.tx, c.verdict, c.held, c.arrived = 0, closed, Entry{}, nil
+	c.tx, c.verdict, c.held, c.arrived, c.pending = 0, closed, Entry{}, nil, nil
 	c.bytes = c.cur.ChunkBytes
 }
 

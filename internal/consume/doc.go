@@ -16,7 +16,8 @@
 //     a chunk depends on the log before it besides. So a replay, cut into
 //     pieces in any way, writes the same bytes at the same offsets.
 //  2. The newest entry of an open transaction is held back until the next one
-//     or the commit: only then is it known whether it is the last.
+//     or the commit: only then is it known whether it is the last. Of a table
+//     without a primary key more wait, since they may be undone.
 //  3. A cursor moves at a commit and only there. Entries beyond its Tail belong
 //     to an open transaction; an abort leaves them to be written again.
 //  4. What cannot be decided is not guessed: no old row, an unreadable value or
@@ -24,6 +25,7 @@
 //  5. Bytes handed out are never written again and may be kept.
 //
 // Files: consumer.go the state and its life · step.go what a change means ·
+// twins.go equal rows of a table without a key ·
 // encoder.go bytes shared by consumers that agree · message.go a change as JSON
 // · json.go strings · control.go messages that are not changes.
 package consume

@@ -28,6 +28,13 @@ const (
 	lastTail  = `,"last":true}}`
 )
 
+// Headers of changes.
+const (
+	keyChangeTo   = `,"key_change_to":`
+	keyChangeFrom = `,"key_change_from":`
+	txids         = `,"txids":[`
+)
+
 // layout is the part of a shape's messages that no change alters.
 type layout struct {
 	table *shape.Table
@@ -114,13 +121,13 @@ func (l *layout) append(dst []byte, f form, tx *wal.Txn, at wal.Offset, before, 
 	dst = append(dst, l.heads[f]...)
 	switch f {
 	case movedOut:
-		dst = append(dst, `,"key_change_to":`...)
+		dst = append(dst, keyChangeTo...)
 		dst = l.appendKey(dst, after)
 	case movedIn:
-		dst = append(dst, `,"key_change_from":`...)
+		dst = append(dst, keyChangeFrom...)
 		dst = l.appendKey(dst, before)
 	}
-	dst = append(dst, `,"txids":[`...)
+	dst = append(dst, txids...)
 	dst = strconv.AppendUint(dst, uint64(tx.XID), 10)
 	dst = append(dst, `],"lsn":"`...)
 	dst = strconv.AppendUint(dst, uint64(at.Tx), 10)

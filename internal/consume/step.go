@@ -65,6 +65,9 @@ func (c *Consumer) update(tx *wal.Txn, at wal.Offset, before, after wal.Tuple, w
 }
 
 func (c *Consumer) put(f form, tx *wal.Txn, at wal.Offset, before, after wal.Tuple, out *Out) error {
+	if len(c.def.Table.PK) == 0 {
+		return c.wait(f, tx, at, before, after, out)
+	}
 	if c.def.Table.Deferrable {
 		if err := c.trackKeys(f, before, after); err != nil {
 			return err
@@ -88,7 +91,7 @@ func (c *Consumer) trackKeys(f form, before, after wal.Tuple) error {
 		c.arrived[string(shape.AppendKeyValues(nil, t, after))] = true
 	case deleted, movedOut:
 		if key := shape.AppendKeyValues(nil, t, before); c.arrived[string(key)] {
-			return &Rotate{shape.ReasonKey, fmt.Sprintf("%s of %q.%q, whose key is deferrable", key, t.Schema, t.Name)}
+			return &Rotate{shape.ReasonKey, fmt.Sprintf("%s of %q.%q, whose key two rows may have at once", key, t.Schema, t.Name)}
 		}
 	}
 	return nil

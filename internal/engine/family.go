@@ -175,6 +175,9 @@ func (f *families) watched(oid uint32) bool {
 // rotate gives the shapes up whose snapshot was taken before what has happened to
 // their tables.
 func (f *families) rotate(changed map[uint32]string) {
+	for oid := range changed {
+		f.e.db.Invalidate(oid) // who comes next must not be given what it was
+	}
 	if len(changed) == 0 {
 		return
 	}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"sync/atomic"
 
 	"github.com/spillway-sync/spillway/internal/pgquery"
 	"github.com/spillway-sync/spillway/internal/registry"
@@ -34,11 +35,13 @@ type publishing struct {
 	// turn, one slot, is held by whoever changes what is known, also while he asks
 	// Postgres and writes it down.
 	turn  chan struct{}
-	known published
+	known atomic.Pointer[published] // not changed any more
 }
 
 func newPublishing(e *Engine) *publishing {
-	return &publishing{e: e, turn: make(chan struct{}, 1)}
+	p := &publishing{e: e, turn: make(chan struct{}, 1)}
+	p.known.Store(&published{})
+	return p
 }
 
 // load reads what was known before the start.
@@ -47,16 +50,18 @@ func (p *publishing) load() error {
 	if !ok {
 		return nil
 	}
-	if err := json.Unmarshal(v, &p.known); err != nil {
+	var known published
+	if err := json.Unmarshal(v, &known); err != nil {
 		return fmt.Errorf("read fact %s of the catalogue: %w", factPublished, err)
 	}
+	p.known.Store(&known)
 	return nil
 }
 
 // reset forgets everything: there are no shapes any more.
 func (p *publishing) reset(ctx context.Context) error {
 	return p.update(ctx, func() error {
-		p.known = published{}
+		p.known.Store(&published{})
 		if err := p.e.registry.SetFact(factPublished, nil, true); err != nil {
 			return &storageError{err}
 		}
@@ -66,20 +71,15 @@ func (p *publishing) reset(ctx context.Context) error {
 
 // first notes what publishes a table that has got its first shape.
 func (p *publishing) first(ctx context.Context, oid uint32) error {
-	return p.update(ctx, func() error {
-		if p.known.Tables[oid] != nil {
-			return nil
-		}
-		return p.see(ctx, []uint32{oid})
-	})
+	if p.known.Load().Tables[oid] != nil {
+		return nil
+	}
+	return p.update(ctx, func() error { return p.see(ctx, *p.known.Load(), []uint32{oid}) })
 }
 
 // look compares all tables with shapes with what is known of them.
 func (p *publishing) look(ctx context.Context, oids []uint32) error {
-	return p.update(ctx, func() error {
-		p.forget()
-		return p.see(ctx, oids)
-	})
+	return p.update(ctx, func() error { return p.see(ctx, p.remembered(), oids) })
 }
 
 func (p *publishing) update(ctx context.Context, do func() error) error {
@@ -92,18 +92,21 @@ func (p *publishing) update(ctx context.Context, do func() error) error {
 	}
 }
 
-// forget drops what is known of tables without any shape.
-func (p *publishing) forget() {
+// remembered is what is known without tables that have no shape any more.
+func (p *publishing) remembered() published {
+	known := *p.known.Load()
 	has := make(map[uint32]bool)
 	for sp := range p.e.registry.All() {
 		has[sp.Def().Table.OID] = true
 	}
-	maps.DeleteFunc(p.known.Tables, func(oid uint32, _ map[uint32][]string) bool { return !has[oid] })
+	known.Tables = maps.Clone(known.Tables)
+	maps.DeleteFunc(known.Tables, func(oid uint32, _ map[uint32][]string) bool { return !has[oid] })
+	return known
 }
 
 // see takes in what publishes some tables, and rotates the shapes that may have missed
 // something. It is written down last: after a crash before that it is noticed again.
-func (p *publishing) see(ctx context.Context, oids []uint32) error {
+func (p *publishing) see(ctx context.Context, was published, oids []uint32) error {
 	pub, err := p.e.db.Publication(ctx, p.e.cfg.Publication())
 	if err != nil || pub == nil {
 		return err // that it is gone is noticed by the audit
@@ -112,11 +115,11 @@ func (p *publishing) see(ctx context.Context, oids []uint32) error {
 	if err != nil {
 		return err
 	}
-	is, gaps := p.known.learn(pub.Version, all)
-	if is.equal(p.known) {
+	is, gaps := was.learn(pub.Version, all)
+	if is.equal(*p.known.Load()) {
 		return nil
 	}
-	altered := p.known.Publication != "" && p.known.Publication != pub.Version
+	altered := was.Publication != "" && was.Publication != pub.Version
 	err = p.e.giveUp(ctx, func(sp *registry.Shape) bool {
 		return altered && !seesOne(sp, []string{pub.Version})
 	}, shape.ReasonContinuity, "the publication was altered, and may have left changes out meanwhile")
@@ -136,7 +139,7 @@ func (p *publishing) see(ctx context.Context, oids []uint32) error {
 	if err := p.e.registry.SetFact(factPublished, b, true); err != nil {
 		return &storageError{err}
 	}
-	p.known = is
+	p.known.Store(&is)
 	return nil
 }
 

@@ -151,6 +151,7 @@ type columnRow struct {
 	Parts         []string
 	Xmin          uint32
 	Files         int64
+	Heirs         bool // it has inheritance children
 }
 
 // partsQuery lists the labels of enums and the attributes of composites that the type
@@ -176,10 +177,13 @@ case when a.atttypid >= 16384 then (
 	) lines
 ) end`
 
-// filesQuery makes one number of the files of table c and its descendants.
+// filesQuery makes one number of the files of table c and its descendants that were
+// written anew: a table's first file has the table's own number. So a partition that
+// comes is no difference.
 const filesQuery = `
 (with recursive family(oid) as (select c.oid union select h.inhrelid from family f join pg_inherits h on h.inhparent = f.oid)
-	select hashtextextended(string_agg(concat_ws(' ', r.oid, r.relfilenode), ',' order by r.oid), 0) from family join pg_class r using (oid))`
+	select coalesce(hashtextextended(string_agg(concat_ws(' ', r.oid, r.relfilenode), ',' order by r.oid), 0), 1)
+	from family join pg_class r using (oid) where r.relfilenode not in (0, r.oid))`
 
 // The base of a domain may be a domain again. The catalogue's columns for
 // locales differ between versions: to_jsonb reads those that are there. A stored
@@ -202,7 +206,7 @@ select c.oid, c.relkind::text, c.relreplident::text, c.relpersistence::text,
 		'locale', coalesce(to_jsonb(d)->>'datlocale', to_jsonb(d)->>'daticulocale')),
 	co.collisdeterministic,
 	pg_encoding_to_char(d.encoding)::text, ` + partsQuery + `,
-	a.xmin, ` + filesQuery + `
+	a.xmin, ` + filesQuery + `, c.relkind = 'r' and exists (select from pg_inherits h where h.inhparent = c.oid)
 from pg_class c
 join pg_namespace n on n.oid = c.relnamespace
 join pg_database d on d.datname = current_database()
@@ -246,7 +250,7 @@ func buildTable(schema, name string, rows []columnRow) *shape.Table {
 	for i := range rows {
 		if p := rows[i].PKPosition; p != nil {
 			t.PK[*p-1] = i
-			t.Deferrable = !*rows[i].Immediate
+			t.Deferrable = !*rows[i].Immediate || rows[i].Heirs
 		}
 	}
 	return t

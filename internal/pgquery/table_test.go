@@ -170,6 +170,31 @@ func TestParts(t *testing.T) {
 	}
 }
 
+// Files says that rows were written anew, not that there are more of them.
+func TestFiles(t *testing.T) {
+	pg := pgtest.New(t)
+	pg.Exec(`create table p (i int, j int) partition by range (i); create table p1 partition of p for values from (0) to (10)`)
+	db := open(t, pg)
+	files := func() int64 {
+		tab := table(t, db, "p")
+		db.Invalidate(tab.OID)
+		return table(t, db, "p").Files
+	}
+	before := files()
+	pg.Exec("create table p2 partition of p default; insert into p values (1), (20)")
+	if got := files(); got != before || got == 0 {
+		t.Errorf("with another partition it is %d, and was %d", got, before)
+	}
+	for _, sql := range []string{"vacuum full p2", "alter table p alter j type int using j + 1", "truncate p1"} {
+		pg.Exec(sql)
+		if now := files(); now == before {
+			t.Errorf("after %q it is the same", sql)
+		} else {
+			before = now
+		}
+	}
+}
+
 func TestPrimaryKeyInIndexOrder(t *testing.T) {
 	pg := pgtest.New(t)
 	pg.Exec(`create table t (a int, b int, c int, d int, primary key (c, a) include (d));

@@ -17,11 +17,11 @@ type Table struct {
 	// Without a primary key it is nil and every column takes part in the key.
 	PK []int
 	// Deferrable: the primary key holds between statements or at commits only
-	// (pg_index.indimmediate is false), so that two rows may have one key
-	// meanwhile.
+	// (pg_index.indimmediate is false), or not over the rows of inheritance children, so
+	// that two rows may have one key meanwhile.
 	Deferrable bool
-	// Files stands for the files that hold the rows, also those of partitions and
-	// children; 0: not known. It changes when rows are written anew (ALTER TABLE,
+	// Files stands for the files that rows were written to anew, also those of
+	// partitions and children; 0: not known. It changes when that happens (ALTER TABLE,
 	// TRUNCATE, VACUUM FULL, CLUSTER), which the stream does not tell.
 	Files int64
 }
