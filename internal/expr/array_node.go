@@ -22,6 +22,8 @@ type applied struct {
 	// evaluated.
 	compile func(args []valueFn) valueFn
 	sql     func(p printer, args []node)
+	// zone is the zone whose rules apply looks at.
+	zone *Zone
 }
 
 func (n *applied) typeOf() typ      { return n.t }

@@ -21,6 +21,7 @@ type checker struct {
 	cols   []Column
 	byName map[string]int
 	params map[string]*param
+	zones  Zones
 	depth  int
 	nodes  int
 	limit  int // of nodes
@@ -43,15 +44,15 @@ func newChecker(src string, params map[string]string, cols []Column) *checker {
 func checkParams(params map[string]string) error {
 	for key, text := range params {
 		if key == "" || strings.Trim(key, "0123456789") != "" {
-			return &Error{"params", "Parameters can only use numbers as keys"}
+			return &Error{Field: "params", Msg: "Parameters can only use numbers as keys"}
 		}
 		if !validText(text) {
-			return &Error{"params", `invalid byte sequence for encoding "UTF8" in parameter $` + key}
+			return &Error{Field: "params", Msg: `invalid byte sequence for encoding "UTF8" in parameter $` + key}
 		}
 	}
 	for i := 1; i <= len(params); i++ {
 		if _, ok := params[strconv.Itoa(i)]; !ok {
-			return &Error{"params", "Parameters must be numbered sequentially, starting from 1"}
+			return &Error{Field: "params", Msg: "Parameters must be numbered sequentially, starting from 1"}
 		}
 	}
 	return nil

@@ -48,7 +48,7 @@ func (o *oracle) computes(least int, next func() string) {
 	clauses := 0
 	for done := enough(); !done(clauses, pairs); clauses++ {
 		text := next()
-		eval, sql, err := expr.Value(text, o.cols)
+		eval, sql, err := expr.ValueIn(o.zones, text, o.cols)
 		var refusal *expr.Error
 		if errors.As(err, &refusal) {
 			refused++
@@ -58,10 +58,10 @@ func (o *oracle) computes(least int, next func() string) {
 		if err != nil {
 			o.t.Fatalf("%s: error of type %T: %v", text, err, err)
 		}
-		if _, again, err := expr.Value(sql, o.cols); err != nil || again != sql {
+		if _, again, err := expr.ValueIn(o.zones, sql, o.cols); err != nil || again != sql {
 			o.t.Errorf("%s: canonical text %s\nread again: %s, %v", text, sql, again, err)
 		}
-		if clause, err := expr.Compile(text, nil, o.cols); err == nil {
+		if clause, err := o.zones.Compile(text, nil, o.cols); err == nil {
 			o.checkTerms(clause)
 		}
 		for i, want := range o.tryAll(text, sql) {

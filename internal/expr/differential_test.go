@@ -42,6 +42,9 @@ type oracle struct {
 	conn *pgx.Conn
 	cols []expr.Column
 	rows []wal.Tuple // without id
+
+	url   string
+	zones expr.Zones
 }
 
 // testColumns are the columns of the oracle's table, two of most types.
@@ -67,7 +70,7 @@ var testColumns = []struct{ name, decl, family string }{
 func newOracle(t testing.TB) *oracle {
 	t.Helper()
 	db := pgtest.New(t)
-	o := &oracle{t: t, conn: db.Conn()}
+	o := &oracle{t: t, conn: db.Conn(), url: db.URL}
 	o.exec(`set datestyle = 'ISO, DMY'; set timezone = 'UTC'; set extra_float_digits = 1; set intervalstyle = 'iso_8601'`)
 	o.exec(`create type mood as enum ('sad', 'ok', 'glad', 'a b'); create type pair as (a int, b text);
 		create domain posint as int4 check (value <> 77)`)

@@ -83,6 +83,7 @@ var timeMarks = map[string][]string{
 		"epoch", "epoch", "dow", "isodow", "doy", "isoyear", "timezone", "timezone_hour", "timezone_minute", "h", "m", "julian"},
 	"{digits}": {"0", "1", "3", "5", "6"},
 	"{zone}": {"'UTC'", "'utc'", "'Etc/GMT+5'", "'Etc/GMT-14'", "'GMT0'", "'Z'", "'-02'", "'+5:30'", "'UTC-03:30:15'", "'<x>7'", "'gmt+11'", "interval '2 hours'",
+		"'Europe/Berlin'", "'europe/berlin'", "'America/New_York'", "'Australia/Lord_Howe'", "'EST'", "'msk'", "'Asia/Kathmandu'", "'WET0WEST,M3.5.0/1,M10.5.0'",
 		"interval '-5:30:15.9'", "'1:00'::interval", "tm::interval"},
 	"{op}":     {" = ", " <> ", " < ", " <= ", " > ", " >= ", " is not distinct from "},
 	"{int}":    {"1", "-7", "i2", "i4", "365", "1000000"},
@@ -131,6 +132,7 @@ func TestDifferentialTime(t *testing.T) {
 	g := &generator{rand.New(rand.NewPCG(*seed, 13))}
 	o := newOracle(t)
 	o.fill(g, 50)
+	o.learn("europe/berlin", "america/new_york", "australia/lord_howe", "est", "msk", "asia/kathmandu", "wet0west,m3.5.0/1,m10.5.0")
 	o.computes(20000, func() string { return g.timeTerm(g.of(timeKinds...), 1+g.IntN(3)) })
 }
 

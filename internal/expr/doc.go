@@ -23,6 +23,9 @@
 //  5. An Expr is immutable; Match may be called by many goroutines. Comparisons
 //     of columns with constants do not allocate.
 //
+// It has no data of time zones: a clause that names one with a history is refused with
+// its name (Error.Zone), and accepted with the rules that the server has (Zones).
+//
 // It never reads a clock, starts a goroutine, takes a lock or does I/O.
 //
 // To add an operator, add rows to the table in operators.go (all rows that
@@ -42,7 +45,7 @@
 // value_*.go bytea.go interval*.go json.go types, their input and output · casts.go
 // operators.go like.go ilike.go the tables · arithmetic*.go time_*.go unary.go
 // power*.go bigfloat.go json_*.go what gives no bool · doubt.go values on which servers
-// differ · function.go func_text.go zone.go functions ·
+// differ · function.go func_text.go zone*.go functions ·
 // conditional.go CASE and its like · modifier.go lengths and precisions · array*.go
 // arrays, their text, functions and operators, ANY and ALL · row.go rows ·
 // resolve.go which operator is meant · check.go check_truth.go collation.go node.go

@@ -63,11 +63,17 @@ func FunctionNames() []string {
 // Value compiles an expression of any type. The function it returns gives the
 // output text for a row, nil for NULL; sql is the canonical text.
 func Value(text string, cols []Column) (eval func(wal.Tuple) ([]byte, error), sql string, err error) {
+	return ValueIn(nil, text, cols)
+}
+
+// ValueIn is Value with zones.
+func ValueIn(zones Zones, text string, cols []Column) (eval func(wal.Tuple) ([]byte, error), sql string, err error) {
 	tree, err := parse(text)
 	if err != nil {
 		return nil, "", err
 	}
 	c := newChecker(text, nil, cols)
+	c.zones = zones
 	c.limit = 4 * maxNodes
 	n, err := c.expr(tree)
 	if err == nil {

@@ -59,6 +59,9 @@ type Column struct {
 type Error struct {
 	Field string // the request parameter at fault: "where" or "params"
 	Msg   string // complete, "At location N: " included
+	// Zone is the time zone whose rules are missing among those given: with them the
+	// clause may be good. "": that is not what it lacks.
+	Zone string
 }
 
 func (e *Error) Error() string { return e.Msg }
@@ -70,35 +73,44 @@ const MaxSize = 65536
 type Expr struct {
 	sql     string
 	columns []int
+	zones   []*Zone
 	plan    string // see Terms
 	match   boolFn
 }
 
-// Compile reads, checks and compiles a clause over the columns of one table.
-// Every refusal is an *Error.
+// Compile reads, checks and compiles a clause over the columns of one table, without
+// zones that have a history. Every refusal is an *Error.
 func Compile(where string, params map[string]string, cols []Column) (*Expr, error) {
+	return Zones(nil).Compile(where, params, cols)
+}
+
+// Compile is Compile with zones. If one is missing the error says which.
+func (z Zones) Compile(where string, params map[string]string, cols []Column) (*Expr, error) {
 	if len(where) > MaxSize {
 		return nil, whereError("WHERE clause is bigger than maximum size of " + strconv.Itoa(MaxSize) + " bytes")
 	}
 	if err := checkParams(params); err != nil {
 		return nil, err
 	}
-	return compile(where, params, cols, maxNodes)
+	return z.compile(where, params, cols, maxNodes)
 }
 
-// Reload compiles the SQL of an earlier Expr. It is longer than the user's text
-// was and has more nodes, so it is not held to the same limits.
-func Reload(sql string, cols []Column) (*Expr, error) {
-	return compile(sql, nil, cols, 4*maxNodes)
+// Reload compiles the SQL of an earlier Expr without zones. It is longer than the user's
+// text was and has more nodes, so it is not held to the same limits.
+func Reload(sql string, cols []Column) (*Expr, error) { return Zones(nil).Reload(sql, cols) }
+
+// Reload is Reload with zones: those of the earlier Expr.
+func (z Zones) Reload(sql string, cols []Column) (*Expr, error) {
+	return z.compile(sql, nil, cols, 4*maxNodes)
 }
 
-func compile(where string, params map[string]string, cols []Column, limit int) (*Expr, error) {
+func (z Zones) compile(where string, params map[string]string, cols []Column, limit int) (*Expr, error) {
 	tree, err := parse(where)
 	if err != nil {
 		return nil, err
 	}
 	c := newChecker(where, params, cols)
-	c.limit = limit
+	c.limit, c.zones = limit, z
 	root, err := c.clause(tree)
 	if err != nil {
 		return nil, err
@@ -106,6 +118,7 @@ func compile(where string, params map[string]string, cols []Column, limit int) (
 	return &Expr{
 		sql:     printSQL(root),
 		columns: columnsOf(root),
+		zones:   zonesOf(root),
 		plan:    planOf(root),
 		match:   compileRoot(root),
 	}, nil
@@ -119,6 +132,10 @@ func (e *Expr) SQL() string { return e.sql }
 // Columns returns the positions of the columns the clause reads, sorted. The
 // caller must not change the slice.
 func (e *Expr) Columns() []int { return e.columns }
+
+// Zones are the zones with a history that the clause looks at. The caller must not change
+// the slice.
+func (e *Expr) Zones() []*Zone { return e.zones }
 
 // Match reports whether the clause is TRUE for a row, which is indexed like the
 // columns given to Compile and holds Postgres's output text under DateStyle

@@ -48,8 +48,8 @@ func (o *oracle) try(list []string) []string {
 }
 
 // fold gives the text of a constant expression.
-func fold(e string) (string, error) {
-	eval, _, err := expr.Value("("+e+")::text", nil)
+func (o *oracle) fold(e string) (string, error) {
+	eval, _, err := expr.ValueIn(o.zones, "("+e+")::text", nil)
 	if err != nil {
 		return "", err
 	}
@@ -68,7 +68,7 @@ func (o *oracle) checkFolding(exprs, types []string, lenient func(e string) bool
 	refused := 0
 	for i, e := range exprs {
 		want, isOK := strings.CutPrefix(wants[i], "ok ")
-		got, err := fold(e)
+		got, err := o.fold(e)
 		switch {
 		case err != nil && isOK && !lenient(e):
 			o.t.Errorf("%s: %v, Postgres gives %q", e, err, want)

@@ -113,8 +113,6 @@ func TestTimeRefused(t *testing.T) {
 		{"age(ts) > iv", "At location 0: unknown or unsupported function age/1"},
 		{"d = 'today'", "At location 4: invalid syntax for type date: today"},
 		{"tm = 'now'", "At location 5: invalid syntax for type time: now"},
-		{"ts at time zone 'Europe/Berlin' < ts", `At location 16: the time zone "Europe/Berlin" is not supported: the rules of the server may differ from ours; UTC, offsets like 'UTC-02:00' (two hours east of it) and intervals are`},
-		{"ts at time zone 'Nope/Zone' < ts", `At location 16: the time zone "Nope/Zone" is not supported: the rules of the server may differ from ours; UTC, offsets like 'UTC-02:00' (two hours east of it) and intervals are`},
 		{"ts at time zone zone < tz", "At location 3: the time zone must be a constant"},
 		{"ts at time zone interval '1 day' < tz", ""},
 		{"timestamp '2024-01-01' at time zone interval '1 day' < tz", "At location 23: Failed to apply function to constant arguments"},

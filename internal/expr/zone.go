@@ -6,13 +6,19 @@ import (
 )
 
 // AT TIME ZONE and timezone(). The zone is UTC by one of its names, a fixed offset
-// as POSIX writes them, or an interval. Zones with a history are refused: the
-// server has time zone data of its own, and ours could differ from it.
+// as POSIX writes them, an interval, or one whose rules were asked of the server
+// (zone_rules.go).
 
 var zoneFunctions = []function{
-	{name: "timezone", args: []kind{kindText, kindTimestamp}, result: kindTimestamptz, build: atZone(kindTimestamptz, fromZone)},
-	{name: "timezone", args: []kind{kindText, kindTimestamptz}, result: kindTimestamp, build: atZone(kindTimestamp, toZone)},
-	{name: "timezone", args: []kind{kindText, kindTimetz}, result: kindTimetz, build: atZone(kindTimetz, turnZone)},
+	{name: "timezone", args: []kind{kindText, kindTimestamp}, result: kindTimestamptz, build: atZone(kindTimestamptz, func(v value, z *Zone) (value, error) {
+		return moved(v, -1, z.local)
+	})},
+	{name: "timezone", args: []kind{kindText, kindTimestamptz}, result: kindTimestamp, build: atZone(kindTimestamp, func(v value, z *Zone) (value, error) {
+		return moved(v, 1, z.utc)
+	})},
+	{name: "timezone", args: []kind{kindText, kindTimetz}, result: kindTimetz, build: atZone(kindTimetz, func(v value, z *Zone) (value, error) {
+		return turnZone(v, -z.utc.east(0))
+	})},
 	{name: "timezone", args: []kind{kindInterval, kindTimestamp}, result: kindTimestamptz, build: atOffset(kindTimestamptz, fromZone)},
 	{name: "timezone", args: []kind{kindInterval, kindTimestamptz}, result: kindTimestamp, build: atOffset(kindTimestamp, toZone)},
 	{name: "timezone", args: []kind{kindInterval, kindTimetz}, result: kindTimetz, build: atOffset(kindTimetz, turnZone)},
@@ -28,6 +34,14 @@ func fromZone(v value, west int64) (value, error) {
 
 func toZone(v value, west int64) (value, error) { return fromZone(v, -west) }
 
+// moved adds the offset that a zone has at a time, or takes it away.
+func moved(v value, sign int64, o offsets) (value, error) {
+	if isInfiniteStamp(v.n) {
+		return v, nil
+	}
+	return checkedStamp(v.n + sign*o.east(v.n)*second)
+}
+
 // turnZone moves a time with time zone into another zone.
 func turnZone(v value, west int64) (value, error) {
 	micros, old := unpackTime(v)
@@ -35,19 +49,24 @@ func turnZone(v value, west int64) (value, error) {
 }
 
 // atZone is timezone() with the name of a zone, which must be a constant.
-func atZone(result kind, move func(v value, west int64) (value, error)) builder {
+func atZone(result kind, move func(v value, z *Zone) (value, error)) builder {
 	return func(c *checker, at ast, args []node) (node, error) {
-		west := int64(0)
-		switch name, ok := args[0].(*constant); {
-		case !ok:
+		name, ok := args[0].(*constant)
+		if !ok {
 			return nil, c.fail(at, "the time zone must be a constant")
-		case !name.value.null:
-			if west, ok = fixedZone(string(name.value.b)); !ok {
-				return nil, c.fail(name.at, fmt.Sprintf("the time zone %q is not supported: the rules of the server may differ from ours;"+
-					" UTC, offsets like 'UTC-02:00' (two hours east of it) and intervals are", name.value.b))
+		}
+		z := fixed(0)
+		if !name.value.null {
+			var err error
+			if z, err = c.zone(name); err != nil {
+				return nil, err
 			}
 		}
-		return strict("timezone", result, func(v []value) (value, error) { return move(v[1], west) })(c, at, args)
+		if result == kindTimetz && !z.constant() {
+			return nil, c.fail(name.at, fmt.Sprintf("the time zone %q has no fixed offset: what it is for a time without a date depends on the clock", name.value.b))
+		}
+		return c.computed(at, &applied{t: typ{kind: result}, args: args, zone: z, sql: sqlCall("timezone"),
+			apply: func(v []value) (value, error) { return move(v[1], z) }})
 	}
 }
 

@@ -59,6 +59,7 @@ type DB struct {
 	// subsets are at work, and one of those who change its place in the publication.
 	subsetTurns, publishTurns *turn.Turns
 	tables                    cache
+	zones                     zoneCache
 }
 
 // Open checks the configuration. It does not connect.
@@ -91,7 +92,7 @@ func Open(cfg Config) (*DB, error) {
 	// Half of the connections are left to the first rows of shapes.
 	subsets := max(1, cap(snapshot.slots)/2)
 	return &DB{
-		cfg: cfg, admin: admin, snapshot: snapshot, tables: newCache(),
+		cfg: cfg, admin: admin, snapshot: snapshot, tables: newCache(), zones: newZoneCache(),
 		subsets: make(chan struct{}, subsets), subsetTurns: turn.New(turn.MostOf(subsets)), publishTurns: turn.New(1),
 	}, nil
 }

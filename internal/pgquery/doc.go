@@ -27,7 +27,8 @@
 // place in it · membership.go what the catalogue says of that · table.go tables
 // of the catalogue · collation.go how a column's text compares · kin.go
 // partitions and children · writers.go waiting for writers · snapshot.go first rows ·
-// subset.go queries over a shape's rows · slot.go the replication slot · holder.go who
+// zone.go time zones · zone_probe.go how their rules are
+// learned · subset.go queries over a shape's rows · slot.go the replication slot · holder.go who
 // is in our way · canary.go a message through the stream · watch.go what changed behind
 // our back.
 package pgquery

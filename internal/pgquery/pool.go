@@ -69,14 +69,8 @@ func openPool(url, name string, most int) (*pool, error) {
 
 // acquire takes a connection, which must be given back with release.
 func (p *pool) acquire(ctx context.Context) (*pgx.Conn, error) {
-	timer := time.NewTimer(p.wait)
-	defer timer.Stop()
-	select {
-	case p.slots <- struct{}{}:
-	case <-ctx.Done():
-		return nil, ctx.Err()
-	case <-timer.C:
-		return nil, &Error{Kind: ErrPoolTimeout, Text: textPool}
+	if err := p.slot(ctx); err != nil {
+		return nil, err
 	}
 	conn, err := p.connection(ctx)
 	if err != nil {
@@ -84,6 +78,20 @@ func (p *pool) acquire(ctx context.Context) (*pgx.Conn, error) {
 		return nil, err
 	}
 	return conn, nil
+}
+
+// slot waits until there may be one connection more.
+func (p *pool) slot(ctx context.Context) error {
+	timer := time.NewTimer(p.wait)
+	defer timer.Stop()
+	select {
+	case p.slots <- struct{}{}:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-timer.C:
+		return &Error{Kind: ErrPoolTimeout, Text: textPool}
+	}
 }
 
 func (p *pool) connection(ctx context.Context) (*pgx.Conn, error) {
@@ -103,6 +111,10 @@ func (p *pool) connection(ctx context.Context) (*pgx.Conn, error) {
 		}
 		shut(i.conn)
 	}
+	return p.connect(ctx)
+}
+
+func (p *pool) connect(ctx context.Context) (*pgx.Conn, error) {
 	conn, err := pgx.ConnectConfig(ctx, p.config)
 	if err == nil {
 		return conn, nil
@@ -203,6 +215,31 @@ func (p *pool) within(ctx context.Context, begin statement, f func(pgx.Tx) error
 		return err
 	}
 	defer p.release(conn)
+	return transaction(ctx, conn, begin, f)
+}
+
+// fresh is within on a connection that is made for it: what a session of the server
+// keeps for its life is as it is now.
+func (p *pool) fresh(ctx context.Context, begin statement, f func(pgx.Tx) error) error {
+	if err := p.slot(ctx); err != nil {
+		return err
+	}
+	defer func() { <-p.slots }()
+	p.mu.Lock()
+	closed := p.closed
+	p.mu.Unlock()
+	if closed {
+		return errPoolClosed
+	}
+	conn, err := p.connect(ctx)
+	if err != nil {
+		return err
+	}
+	defer shut(conn)
+	return transaction(ctx, conn, begin, f)
+}
+
+func transaction(ctx context.Context, conn *pgx.Conn, begin statement, f func(pgx.Tx) error) error {
 	tx, err := conn.BeginTx(ctx, pgx.TxOptions{BeginQuery: begin.whole()})
 	if err != nil {
 		return typedIn(ctx, err)

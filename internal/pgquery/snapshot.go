@@ -10,6 +10,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 
+	"github.com/spillway-sync/spillway/internal/expr"
 	"github.com/spillway-sync/spillway/internal/shape"
 	"github.com/spillway-sync/spillway/internal/wal"
 )
@@ -33,12 +34,12 @@ func (db *DB) Snapshot(ctx context.Context, def *shape.Def, onStart func(wal.Sna
 	if def.Log != shape.LogChangesOnly {
 		query = rowsQuery(def)
 	}
-	return valueError(db.read(ctx, "snapshot", def, query, onStart, onRow), textUnable)
+	return valueError(db.read(ctx, "snapshot", def, query, zonesIn(def.Where), onStart, onRow), textUnable)
 }
 
 // read runs a query over a definition's rows, "" for none, in a transaction of
-// its own; what is the word for it in errors.
-func (db *DB) read(ctx context.Context, what string, def *shape.Def, query statement, onStart func(wal.Snapshot, []Edge) error, onRow func(row wal.Tuple) error) error {
+// its own; what is the word for it in errors. The query looks at zones.
+func (db *DB) read(ctx context.Context, what string, def *shape.Def, query statement, zones []*expr.Zone, onStart func(wal.Snapshot, []Edge) error, onRow func(row wal.Tuple) error) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	conn, err := db.snapshot.acquire(ctx)
@@ -47,7 +48,7 @@ func (db *DB) read(ctx context.Context, what string, def *shape.Def, query state
 	}
 	// A connection that is released inside a transaction is closed.
 	defer db.snapshot.release(conn)
-	r := reader{db: db, conn: conn, def: def, query: query, cancel: cancel, onRow: onRow}
+	r := reader{db: db, conn: conn, def: def, query: query, zones: zones, cancel: cancel, onRow: onRow}
 	err = r.read(ctx, onStart)
 	if err == nil {
 		return nil
@@ -74,6 +75,7 @@ type reader struct {
 	conn     *pgx.Conn
 	def      *shape.Def
 	query    statement // "": no rows
+	zones    []*expr.Zone
 	cancel   context.CancelCauseFunc
 	onRow    func(wal.Tuple) error
 	callback error // what onStart or onRow returned
@@ -137,6 +139,9 @@ func (r *reader) begin(ctx context.Context) (wal.Snapshot, []Edge, error) {
 	}
 	edges, err := parseEdges(last[2])
 	if err != nil {
+		return wal.Snapshot{}, nil, err
+	}
+	if err := r.db.sameZones(ctx, r.conn, r.zones); err != nil {
 		return wal.Snapshot{}, nil, err
 	}
 	snap, err := parseSnapshot(last[0])

@@ -35,7 +35,7 @@ func (db *DB) Subset(ctx context.Context, s *shape.Subset, onStart func(wal.Snap
 	defer give()
 	ctx, cancel := context.WithTimeoutCause(ctx, subsetLimit, errSubsetLimit)
 	defer cancel()
-	err = db.read(ctx, "subset", s.Def, subsetQuery(s), func(sn wal.Snapshot, _ []Edge) error { return onStart(sn) }, onRow)
+	err = db.read(ctx, "subset", s.Def, subsetQuery(s), zonesIn(s.Def.Where, s.Where), func(sn wal.Snapshot, _ []Edge) error { return onStart(sn) }, onRow)
 	return orderError(valueError(err, ""))
 }
 
