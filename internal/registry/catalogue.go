@@ -19,6 +19,7 @@ import (
 //	v         version of the format
 //	f name    fact
 //	t number  tableRecord
+//	z sum     zoneRecord
 //	s id      shapeRecord
 //	l id      liveRecord
 //	b id      first rows, if small (shapelog.Snapshot.Inline)
@@ -31,6 +32,7 @@ const (
 	kindVersion = 'v'
 	kindFact    = 'f'
 	kindTable   = 't'
+	kindZone    = 'z'
 	kindShape   = 's'
 	kindLive    = 'l'
 	kindRows    = 'b'
@@ -106,6 +108,9 @@ func (r *Registry) storeShape(s *Shape, number uint64, encoded []byte, withTable
 		return err
 	}
 	return r.commit("create shape", func(b *pebble.Batch) error {
+		if err := r.storeZones(b, s.def.Where); err != nil {
+			return err
+		}
 		if withTable {
 			if err := b.Set(key(kindTable, number), encoded, nil); err != nil {
 				return err

@@ -25,7 +25,7 @@
 // versions of tables · directory.go by definition · roll.go by number · shape.go
 // one shape: tail, waiters · illness.go out of the stream, and who takes the place · life.go
 // what happened to one · recency.go which goes when there are too many · first.go its first rows · read.go its log ·
-// record.go what the catalogue stores · catalogue.go keys and writes · load.go
+// zones.go time zones of clauses · record.go what the catalogue stores · catalogue.go keys and writes · load.go
 // Open's reading of it · stored.go the same without changing anything · facts.go what the engine must remember · handle.go
 // names for shapes.
 package registry

@@ -21,6 +21,7 @@ type loading struct {
 	read    int   // shapes
 	now     int64 // µs since 1970
 	tables  map[uint64]*loadedTable
+	zones   map[string]*loadedZone // by sum
 	bury    []Tombstone
 	orphans [][]byte          // keys that belong to nothing
 	heirs   []*Shape          // successors that are live
@@ -37,13 +38,13 @@ type loadedTable struct {
 func (r *Registry) load(o *Options) error {
 	l := &loading{
 		r: r, log: o.Logger, told: o.Progress, now: time.Now().UnixMicro(),
-		tables: map[uint64]*loadedTable{}, lost: map[shape.ID]bool{},
+		tables: map[uint64]*loadedTable{}, zones: map[string]*loadedZone{}, lost: map[shape.ID]bool{},
 	}
 	if l.log == nil {
 		l.log = slog.New(slog.DiscardHandler)
 	}
 	for _, step := range []func() error{
-		r.checkVersion, l.facts, l.readTables, l.tombstones, l.shapes, l.ill, l.promote, l.clean, l.tails, l.order,
+		r.checkVersion, l.facts, l.readTables, l.readZones, l.tombstones, l.shapes, l.ill, l.promote, l.clean, l.tails, l.order,
 	} {
 		if err := step(); err != nil {
 			return err
@@ -259,7 +260,11 @@ func (l *loading) def(sr *shapeRecord, t *loadedTable) (*shape.Def, error) {
 	}
 	d.Columns = t.share(d.Columns)
 	if sr.Where != "" {
-		where, err := expr.Reload(sr.Where, t.cols)
+		zones, err := l.zonesOf(sr)
+		if err != nil {
+			return nil, err
+		}
+		where, err := zones.Reload(sr.Where, t.cols)
 		if err != nil {
 			return nil, err
 		}
@@ -309,6 +314,11 @@ func (l *loading) clean() error {
 		if t.users == 0 {
 			drop = append(drop, key(kindTable, n))
 			l.r.tables.leave(t.table)
+		}
+	}
+	for sum, z := range l.zones {
+		if !z.used {
+			drop = append(drop, zoneKey(sum))
 		}
 	}
 	if len(drop)+len(l.bury)+len(l.rewrite) == 0 {

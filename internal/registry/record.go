@@ -78,7 +78,8 @@ type shapeRecord struct {
 	Handle     shape.Handle  `json:"handle"`
 	Table      uint64        `json:"table"` // number of a tableRecord
 	Where      string        `json:"where,omitempty"`
-	Columns    []int         `json:"columns"` // positions in the table's columns
+	Zones      []string      `json:"zones,omitempty"` // sums of zoneRecords
+	Columns    []int         `json:"columns"`         // positions in the table's columns
 	AllColumns bool          `json:"all_columns,omitempty"`
 	Replica    shape.Replica `json:"replica,omitempty"`
 	Log        shape.LogMode `json:"log,omitempty"`
@@ -189,6 +190,9 @@ func recordShape(s *Shape, table uint64) shapeRecord {
 	}
 	if s.def.Where != nil {
 		r.Where = s.def.Where.SQL()
+		for _, z := range s.def.Where.Zones() {
+			r.Zones = append(r.Zones, zoneSum(z))
+		}
 	}
 	return r
 }

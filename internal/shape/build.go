@@ -14,6 +14,8 @@ type Params struct {
 	Where string
 	// Params are the values of $1, $2 … in Where, keyed by their numbers.
 	Params map[string]string
+	// Zones are the zones with a history that Where may name.
+	Zones expr.Zones
 	// Columns and Queryable are lists of plain column names; nil: not given.
 	Columns   []string
 	Queryable []string
@@ -26,6 +28,8 @@ type Params struct {
 type FieldError struct {
 	Field string
 	Msg   string
+	// Zone is expr.Error's: with the rules of that zone there may be no fault.
+	Zone string
 }
 
 func (e *FieldError) Error() string { return e.Field + ": " + e.Msg }
@@ -53,13 +57,13 @@ func BuildDef(t *Table, p Params) (*Def, error) {
 	for i := range t.Columns {
 		readable[i] = t.Columns[i].Column
 	}
-	d.Where, err = expr.Compile(p.Where, p.Params, readable)
+	d.Where, err = p.Zones.Compile(p.Where, p.Params, readable)
 	if err != nil {
 		return nil, fieldError("where", err)
 	}
 	for _, i := range d.Where.Columns() {
 		if c := &t.Columns[i]; c.Generated != 0 {
-			return nil, &FieldError{"where", fmt.Sprintf("column %q is generated and not replicated: say what it is computed from", c.Name)}
+			return nil, &FieldError{Field: "where", Msg: fmt.Sprintf("column %q is generated and not replicated: say what it is computed from", c.Name)}
 		}
 	}
 	return d, nil
@@ -68,7 +72,7 @@ func BuildDef(t *Table, p Params) (*Def, error) {
 // fieldError says which parameter a fault of a clause belongs to.
 func fieldError(field string, err error) *FieldError {
 	if e, ok := errors.AsType[*expr.Error](err); ok {
-		return &FieldError{Field: e.Field, Msg: e.Msg}
+		return &FieldError{Field: e.Field, Msg: e.Msg, Zone: e.Zone}
 	}
 	return &FieldError{Field: field, Msg: err.Error()}
 }
@@ -135,11 +139,11 @@ func checkColumns(t *Table, field, noun string, list, allowed []string) error {
 	}
 	switch {
 	case len(missing) > 0:
-		return &FieldError{field, "The list of " + noun + " must include all primary key columns, missing: " + strings.Join(missing, ", ")}
+		return &FieldError{Field: field, Msg: "The list of " + noun + " must include all primary key columns, missing: " + strings.Join(missing, ", ")}
 	case len(unknown) > 0:
-		return &FieldError{field, "The following " + noun + " are not found on the table: " + strings.Join(unknown, ", ")}
+		return &FieldError{Field: field, Msg: "The following " + noun + " are not found on the table: " + strings.Join(unknown, ", ")}
 	case len(list) == 0:
-		return &FieldError{field, "The list of " + noun + " must not be empty"}
+		return &FieldError{Field: field, Msg: "The list of " + noun + " must not be empty"}
 	}
 	return nil
 }

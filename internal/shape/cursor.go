@@ -26,6 +26,7 @@ const (
 	ReasonIdentity   Reason = "replica_identity_not_full"
 	ReasonKey        Reason = "key_taken_twice" // by two rows at once: see Table.Deferrable
 	ReasonEvaluation Reason = "where_failed"
+	ReasonZone       Reason = "time_zone_changed" // the server has other rules for a zone of the clause
 	ReasonContinuity Reason = "continuity_lost"
 	ReasonSnapshot   Reason = "snapshot_failed"
 	ReasonRestart    Reason = "restarted_during_snapshot"

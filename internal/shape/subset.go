@@ -23,6 +23,7 @@ type Subset struct {
 type SubsetParams struct {
 	Where         string            // blank: all rows
 	Params        map[string]string // of $1, $2 … in Where
+	Zones         expr.Zones        // that Where may name
 	OrderBy       string            // blank: in no order
 	Limit, Offset int64
 	// Queryable are the names of the columns that Where and OrderBy may use;
@@ -37,9 +38,9 @@ func BuildSubset(def *Def, p SubsetParams) (*Subset, error) {
 	s := &Subset{Def: def, Limit: p.Limit, Offset: p.Offset}
 	if strings.TrimSpace(p.Where) != "" {
 		if expr.HasSubquery(p.Where) {
-			return nil, &FieldError{"where", "Subqueries are not allowed in subsets"}
+			return nil, &FieldError{Field: "where", Msg: "Subqueries are not allowed in subsets"}
 		}
-		where, err := expr.Compile(p.Where, p.Params, cols)
+		where, err := p.Zones.Compile(p.Where, p.Params, cols)
 		if err != nil {
 			return nil, fieldError("where", err)
 		}
