@@ -7,6 +7,7 @@ import (
 
 	"github.com/spillway-sync/spillway/internal/api"
 	"github.com/spillway-sync/spillway/internal/engine"
+	"github.com/spillway-sync/spillway/internal/expr"
 	"github.com/spillway-sync/spillway/internal/registry"
 	"github.com/spillway-sync/spillway/internal/shape"
 	"github.com/spillway-sync/spillway/internal/wal"
@@ -82,6 +83,11 @@ func (s *source) Active(ctx context.Context) error {
 func (s *source) Table(ctx context.Context, schema, name string) (*shape.Table, error) {
 	t, err := s.engine.Table(ctx, schema, name)
 	return t, translate(err)
+}
+
+func (s *source) Zone(ctx context.Context, name string) (*expr.Zone, error) {
+	z, err := s.engine.Zone(ctx, name)
+	return z, translate(err)
 }
 
 func (s *source) Find(def *shape.Def) *registry.Shape { return s.engine.Find(def) }

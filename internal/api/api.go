@@ -8,6 +8,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/spillway-sync/spillway/internal/expr"
 	"github.com/spillway-sync/spillway/internal/registry"
 	"github.com/spillway-sync/spillway/internal/shape"
 	"github.com/spillway-sync/spillway/internal/wal"
@@ -60,6 +61,9 @@ type Source interface {
 	// Table describes a table of the catalogue: ErrNoTable, ErrUnreachable.
 	// It is asked for every request and should answer from a cache.
 	Table(ctx context.Context, schema, name string) (*shape.Table, error)
+	// Zone gives the rules of a time zone, by its name in lower case; nil: the server has
+	// none of that name. ErrUnreachable.
+	Zone(ctx context.Context, name string) (*expr.Zone, error)
 	// Find returns the shape of an equal definition, or nil.
 	Find(def *shape.Def) *registry.Shape
 	// Create is Find, or makes the shape and starts its snapshot.

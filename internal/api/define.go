@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/spillway-sync/spillway/internal/expr"
 	"github.com/spillway-sync/spillway/internal/shape"
 )
 
@@ -35,7 +36,11 @@ func (x *exchange) define(req *request) (*shape.Def, error) {
 	if err := checkZeroBytes(&p); err != nil {
 		return nil, err
 	}
-	def, err := shape.BuildDef(t, p)
+	var def *shape.Def
+	err = x.withZones(&p.Zones, func() (err error) {
+		def, err = shape.BuildDef(t, p)
+		return err
+	})
 	if fe, ok := errors.AsType[*shape.FieldError](err); ok {
 		return nil, invalid(fe.Field, fe.Msg)
 	} else if err != nil {
@@ -60,6 +65,50 @@ func (x *exchange) table(schema, name string) (*shape.Table, error) {
 		return nil, unreachable()
 	}
 	return nil, fmt.Errorf("look up a table: %w", err)
+}
+
+const (
+	// zoneTimeout is how long a client waits for the rules of a time zone that nobody has
+	// named before. Later ones do not wait.
+	zoneTimeout = 20 * time.Second
+	// maxZones may be named by one clause.
+	maxZones = 16
+)
+
+// withZones calls build, which checks a clause, and again with the rules of each time zone
+// that it lacks: the only ones that count are the server's.
+func (x *exchange) withZones(zones *expr.Zones, build func() error) error {
+	for {
+		err := build()
+		fe, ok := errors.AsType[*shape.FieldError](err)
+		if !ok || fe.Zone == "" {
+			return err
+		}
+		if len(*zones) == maxZones {
+			return &shape.FieldError{Field: fe.Field, Msg: fmt.Sprintf("More than %d time zones are not supported", maxZones)}
+		}
+		z, err := x.zone(fe.Zone)
+		if err != nil {
+			return err
+		}
+		if *zones == nil {
+			*zones = make(expr.Zones)
+		}
+		(*zones)[fe.Zone] = z
+	}
+}
+
+func (x *exchange) zone(name string) (*expr.Zone, error) {
+	ctx, cancel := context.WithTimeout(x.r.Context(), zoneTimeout)
+	defer cancel()
+	z, err := x.src.Zone(ctx, name)
+	switch {
+	case err == nil:
+		return z, nil
+	case errors.Is(err, ErrUnreachable), errors.Is(err, context.DeadlineExceeded):
+		return nil, unreachable()
+	}
+	return nil, fmt.Errorf("look up a time zone: %w", err)
 }
 
 func namesOf(field string, v *value) ([]string, error) {

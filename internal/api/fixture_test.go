@@ -37,12 +37,13 @@ type harbour struct {
 	mu        sync.Mutex // leaf
 	health    string     // "active" or another state
 	reason    string     // why not active
-	catalogue error      // what Table fails with
-	creation  error      // what Create fails with
-	failure   error      // what every snapshot fails with
-	lingers   bool       // a shape that failed is not removed yet
-	query     error      // what every subset fails with, once rows were read
-	slow      bool       // snapshots are written by the test (snaps)
+	zones     expr.Zones
+	catalogue error // what Table and Zone fail with
+	creation  error // what Create fails with
+	failure   error // what every snapshot fails with
+	lingers   bool  // a shape that failed is not removed yet
+	query     error // what every subset fails with, once rows were read
+	slow      bool  // snapshots are written by the test (snaps)
 	snaps     []*shapelog.Snapshot
 	changed   chan struct{} // closed when health changes
 	progress  registry.Progress
@@ -118,6 +119,12 @@ func (h *harbour) Table(_ context.Context, schema, name string) (*shape.Table, e
 		return t, nil
 	}
 	return nil, ErrNoTable
+}
+
+func (h *harbour) Zone(_ context.Context, name string) (*expr.Zone, error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.zones[name], h.catalogue
 }
 
 func (h *harbour) Find(def *shape.Def) *registry.Shape { return h.reg.Find(def.Key()) }

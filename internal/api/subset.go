@@ -63,15 +63,21 @@ func (x *exchange) subset(req *request, def *shape.Def) (*shape.Subset, error) {
 		return nil, err
 	}
 	p.Queryable = queryable
-	return buildSubset(def, p)
+	return x.buildSubset(def, p)
 }
 
 // buildSubset checks the clauses. They do not depend on each other: a fault of
 // one does not hide that of the other.
-func buildSubset(def *shape.Def, p shape.SubsetParams) (*shape.Subset, error) {
-	s, err := shape.BuildSubset(def, p)
+func (x *exchange) buildSubset(def *shape.Def, p shape.SubsetParams) (s *shape.Subset, err error) {
+	err = x.withZones(&p.Zones, func() (err error) {
+		s, err = shape.BuildSubset(def, p)
+		return err
+	})
 	if err == nil {
 		return s, nil
+	}
+	if !errors.As(err, new(*shape.FieldError)) {
+		return nil, err
 	}
 	faults := map[string]any{}
 	add := func(err error) {

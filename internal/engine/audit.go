@@ -67,6 +67,9 @@ func (e *Engine) watchDatabase(ctx context.Context) {
 		if err := e.reconcile(limit, seen); err != nil && ctx.Err() == nil {
 			e.log.Warn("compare tables with the catalogue; will try again", "err", err)
 		}
+		if err := e.reconcileZones(limit); err != nil && ctx.Err() == nil {
+			e.log.Warn("compare the rules of time zones; will try again", "err", err)
+		}
 		cancel()
 	}
 }

@@ -19,7 +19,8 @@
 // replication session after the other · continuity.go the proof · source.go
 // what clients' requests need · room.go which shapes go when there are too many ·
 // database.go what snapshots need · family.go kin.go partitions and their ancestors ·
-// reconcile.go tables that change without a word · published.go the publication, likewise · audit.go the slot, and what Postgres
+// reconcile.go tables that change without a word · published.go the publication, likewise ·
+// zones.go time zones, likewise · audit.go the slot, and what Postgres
 // retains for it · ladder.go ill shapes, built anew or parked · fate.go what
 // is fatal · report.go what is left of a process with too many ghosts · lock_unix.go
 // one process in a data directory · status.go lag.go freshness.go shapes.go life.go

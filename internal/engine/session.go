@@ -110,6 +110,9 @@ func (e *Engine) holdSession(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
+	// It may be another server that has taken the place of the last: the next look at the
+	// tables asks.
+	e.db.DoubtZones()
 	st := e.stream.Load()
 	e.session.Store(s)
 	e.sessions.Add(1)

@@ -19,7 +19,7 @@ const settings = `SET LOCAL bytea_output = 'hex'; SET LOCAL DateStyle = 'ISO, DM
 SET LOCAL extra_float_digits = 1; SET LOCAL IntervalStyle = 'iso_8601'; SET LOCAL client_encoding = 'UTF8';
 SET LOCAL lc_monetary = 'C'; SET LOCAL xmloption = 'content'; SET LOCAL search_path = ''; SET LOCAL standard_conforming_strings = on;
 SET LOCAL row_security = off; SET LOCAL statement_timeout = 0; SET LOCAL lock_timeout = '30s';
-SET LOCAL idle_in_transaction_session_timeout = 0;
+SET LOCAL idle_in_transaction_session_timeout = 0; SET LOCAL timezone_abbreviations = 'Default';
 SELECT pg_catalog.set_config(name, '0', true) FROM pg_catalog.pg_settings WHERE name = 'transaction_timeout';
 `
 
