@@ -226,6 +226,13 @@ func (w *worker) assume(ctx context.Context) error {
 		return ctx.Err()
 	}
 	w.pos = wal.LSN(w.sh.applied.Load())
+	// One that was given up below that has not seen what the shard has seen since.
+	for id, sp := range w.takes {
+		if out(sp) {
+			w.apart = append(w.apart, sp)
+			delete(w.takes, id)
+		}
+	}
 	for _, sp := range w.apart {
 		setApart(sp)
 	}

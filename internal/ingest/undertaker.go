@@ -45,6 +45,8 @@ func (in *Ingest) quarantine(sp *registry.Shape, reason shape.Reason, detail str
 
 func (in *Ingest) layOut(b burial) {
 	sp, g := b.shape, in.grave
+	// Whoever takes its shard over does not know that it cannot be continued.
+	sp.Leave()
 	g.mu.Lock()
 	_, twice := g.seen[sp.ID()]
 	if !twice {

@@ -228,8 +228,8 @@ func (w *worker) change(id shape.ID, tx *wal.Txn, ch *wal.Change) error {
 		return nil
 	}
 	if out(m.shape) {
-		// Its removal lies behind in the mailbox; what is left for it would
-		// only keep the others waiting.
+		// Its removal comes later; what is left for it would only keep the others
+		// waiting.
 		m.dead = true
 		m.consumer.Share(nil)
 		setApart(m.shape)
@@ -252,6 +252,9 @@ func (w *worker) change(id shape.ID, tx *wal.Txn, ch *wal.Change) error {
 
 // out says that a shape is not part of the stream any more.
 func out(sp *registry.Shape) bool {
+	if sp.Leaving() {
+		return true
+	}
 	if _, gone := sp.Removed(); gone {
 		return true
 	}

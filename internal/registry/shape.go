@@ -59,6 +59,7 @@ type Shape struct {
 	used     atomic.Int64 // µs since 1970
 	gone     atomic.Bool  // removed is set; readable without mu
 	ailing   atomic.Bool  // ill is set; the same
+	leaving  atomic.Bool  // see Leave
 	failures atomic.Int32 // see Failures
 	recent   recent
 
@@ -149,6 +150,13 @@ func (s *Shape) Publish(tail wal.Offset, seen wal.LSN) {
 	s.tail = tail
 	s.wake()
 }
+
+// Leave says that the shape's log is not continued from now on: it will be removed or
+// become ill, which takes as long as it takes to write that down.
+func (s *Shape) Leave() { s.leaving.Store(true) }
+
+// Leaving reports whether Leave was called.
+func (s *Shape) Leaving() bool { return s.leaving.Load() }
 
 // Changed returns a channel that is closed when the tail next moves or the
 // shape is removed; of a removed shape it is closed already. Take it, then look

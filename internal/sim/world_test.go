@@ -61,6 +61,8 @@ func newWorld(t *testing.T, seed uint64) *world {
 		SegmentBytes: 1000 << rng.IntN(8),
 		WindowBytes:  500 << rng.IntN(12),
 		BeforeApply:  w.faults.apply,
+		// What is written down takes its time, and keeps those waiting who go next.
+		BeforeQuarantine: PauseFor(rng, 3*time.Second),
 	}
 	if testing.Verbose() && os.Getenv("SIM_LOG") != "" {
 		w.conf.Logger = slog.New(slog.NewTextHandler(os.Stdout, nil))
