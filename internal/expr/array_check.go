@@ -125,7 +125,7 @@ func (c *checker) eachElement(n node, apply func(v value) (value, error), to typ
 			return v[0], nil
 		}
 		from := v[0].array
-		a := &array{dims: from.dims, elems: make([]value, len(from.elems))}
+		a, size := &array{dims: from.dims, elems: make([]value, len(from.elems))}, 0
 		for i, e := range from.elems {
 			if e.null {
 				a.elems[i] = e
@@ -134,6 +134,9 @@ func (c *checker) eachElement(n node, apply func(v value) (value, error), to typ
 			var err error
 			if a.elems[i], err = apply(e); err != nil {
 				return value{}, err
+			}
+			if size += len(a.elems[i].b); size > maxComputed {
+				return value{}, errComputed
 			}
 		}
 		return arrayValue(a), nil

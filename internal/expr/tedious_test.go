@@ -26,6 +26,7 @@ func TestWhatIsPutTogether(t *testing.T) {
 		{"(" + times(2, "a", "||") + ") = '{}'", errComputed},
 		{"ARRAY[" + times(100, "a", ",") + "] = '{}'", errComputed},
 		{"(" + times(3, "j", "||") + ") = '1'", errComputed},
+		{"a::text[]::char(8192)[] = '{}'", errComputed},
 		{"concat(" + times(2, "t", ",") + ") = 'x'", nil},
 		{"(a || 1) = '{}'", nil},
 	} {
