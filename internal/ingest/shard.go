@@ -35,7 +35,14 @@ type step struct {
 	id   shape.ID
 	tx   *wal.Txn
 	ch   *wal.Change
-	rel  *wal.Relation
+	told *told
+}
+
+// told is how a relation looks from now on, for the shapes of a shard on it. They
+// are many at once: a step of its own for each took 200 MB with a million.
+type told struct {
+	rel *wal.Relation
+	ids []shape.ID
 }
 
 // message is what lies in a shard's mailbox.

@@ -141,9 +141,16 @@ func (s *spine) relation(tx *wal.Txn, rel *wal.Relation) {
 		f(rel)
 	}
 	s.ids = s.index.Shapes(rel.OID, s.ids[:0])
+	all := make([]*told, len(s.shards))
 	for _, id := range s.ids {
 		sh := s.shardOf(id)
-		sh.out = append(sh.out, step{kind: stepRelation, id: id, tx: tx, rel: rel})
+		t := all[sh.n]
+		if t == nil {
+			t = &told{rel: rel}
+			all[sh.n] = t
+			sh.out = append(sh.out, step{kind: stepRelation, tx: tx, told: t})
+		}
+		t.ids = append(t.ids, id)
 	}
 }
 

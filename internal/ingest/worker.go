@@ -53,6 +53,9 @@ type worker struct {
 	apart []*registry.Shape // not in takes, and must not share the progress
 
 	members  map[shape.ID]*member
+	// catching is the index of the members while the worker catches up: of half a
+	// million it takes seconds to make.
+	catching *route.Index
 	encoders *consume.Encoders
 	open     []*member
 	changed  []*member
@@ -104,7 +107,9 @@ func (w *worker) take(ctx context.Context, m message) error {
 		return nil
 	case m.resume:
 		w.abort()
-		return w.follow(ctx, m.at)
+		err := w.follow(ctx, m.at)
+		w.catching = nil
+		return err
 	}
 	for i := range m.steps {
 		if err := w.step(&m.steps[i]); err != nil {
@@ -121,7 +126,12 @@ func (w *worker) step(s *step) error {
 	case stepCommit:
 		return w.endTxn(s.tx)
 	case stepRelation:
-		return w.relation(s.id, s.tx, s.rel)
+		for _, id := range s.told.ids {
+			if err := w.relation(id, s.tx, s.told.rel); err != nil {
+				return err
+			}
+		}
+		return nil
 	}
 	w.abort()
 	return nil
@@ -133,6 +143,9 @@ func (w *worker) join(ctx context.Context, j *join, at wal.LSN) error {
 	m := &member{shape: j.shape, consumer: j.consumer}
 	m.consumer.Share(w.encoders)
 	w.members[id] = m
+	if w.catching != nil {
+		w.catching.Add(id, j.shape.Def())
+	}
 	index := w.in.newIndex()
 	index.Add(id, j.shape.Def())
 	if err := w.owed(ctx, index, func() wal.LSN { return j.consumer.Cursor().Pos }, at); err != nil {
@@ -213,12 +226,17 @@ func (w *worker) owed(ctx context.Context, index *route.Index, pos func() wal.LS
 }
 
 func (w *worker) index() *route.Index {
+	if x := w.catching; x != nil {
+		x.SetKin(w.in.kin.Load().kin)
+		return x
+	}
 	x := w.in.newIndex()
 	for id, m := range w.members {
 		if !m.dead {
 			x.Add(id, m.shape.Def())
 		}
 	}
+	w.catching = x
 	return x
 }
 
