@@ -28,11 +28,10 @@ const (
 	lastTail  = `,"last":true}}`
 )
 
-// Headers of changes.
+// Headers that are looked for again: see withoutLink.
 const (
-	keyChangeTo   = `,"key_change_to":`
-	keyChangeFrom = `,"key_change_from":`
-	txids         = `,"txids":[`
+	keyChangeTo = `,"key_change_to":`
+	txids       = `,"txids":[`
 )
 
 // layout is the part of a shape's messages that no change alters.
@@ -124,7 +123,7 @@ func (l *layout) append(dst []byte, f form, tx *wal.Txn, at wal.Offset, before, 
 		dst = append(dst, keyChangeTo...)
 		dst = l.appendKey(dst, after)
 	case movedIn:
-		dst = append(dst, keyChangeFrom...)
+		dst = append(dst, `,"key_change_from":`...)
 		dst = l.appendKey(dst, before)
 	}
 	dst = append(dst, txids...)

@@ -218,6 +218,8 @@ func (r *client) apply(tx *wal.Txn, entries []Entry) error {
 			return fmt.Errorf(`"last" of entry %d of %d: %s`, i, len(entries), e.JSON)
 		case moving != nil && (hd.KeyChangeFrom == nil || *hd.KeyChangeFrom != moving.Key || m.Key != *moving.Headers.KeyChangeTo):
 			return fmt.Errorf("second half of a key change: %s", e.JSON)
+		case (hd.OpPosition%2 == 1) != (hd.KeyChangeFrom != nil):
+			return fmt.Errorf("an odd place is that of a second half: %s", e.JSON)
 		case moving == nil && hd.KeyChangeFrom != nil:
 			return fmt.Errorf("a second half alone: %s", e.JSON)
 		}

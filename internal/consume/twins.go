@@ -50,14 +50,16 @@ func (c *Consumer) wait(f form, tx *wal.Txn, at wal.Offset, before, after wal.Tu
 		if p.isOut(key) {
 			return &Rotate{shape.ReasonKey, fmt.Sprintf("%s of %q.%q, which has no primary key", short(key), c.def.Table.Schema, c.def.Table.Name)}
 		}
+	case movedIn:
+		if p.alone == at { // then it is an ordinary one
+			f, at.Op = inserted, at.Op-1
+		}
+		fallthrough
 	default:
 		key := string(shape.AppendKeyValues(nil, c.def.Table, after))
 		p.arrivals[key] = append(p.arrivals[key], len(p.entries))
 	}
 	json := c.enc.message(f, tx, at, before, after)
-	if f == movedIn && p.alone == at {
-		json = withoutLink(json, keyChangeFrom)
-	}
 	p.entries = append(p.entries, Entry{Offset: at, JSON: json})
 	p.bytes += len(json)
 	if p.bytes >= pendingBytes && f != movedOut { // both halves together
@@ -85,18 +87,18 @@ func (p *pending) undo(key string) bool {
 		at.Op--
 		if first := &p.entries[i-1]; first.Offset == at && first.JSON != nil {
 			p.bytes -= len(first.JSON)
-			first.JSON = withoutLink(first.JSON, keyChangeTo)
+			first.JSON = withoutLink(first.JSON)
 			p.bytes += len(first.JSON)
 		}
 	}
 	return true
 }
 
-// withoutLink gives a half of a key change without the header that names the other
-// half. What it looks for begins with a quote outside of any text, and is the last one
+// withoutLink gives the first half of a key change without the header that names the
+// second. What it looks for begins with a quote outside of any text, and is the last one
 // in the message: no value has it.
-func withoutLink(json []byte, header string) []byte {
-	from, to := bytes.LastIndex(json, []byte(header)), bytes.LastIndex(json, []byte(txids))
+func withoutLink(json []byte) []byte {
+	from, to := bytes.LastIndex(json, []byte(keyChangeTo)), bytes.LastIndex(json, []byte(txids))
 	return append(bytes.Clone(json[:from]), json[to:]...)
 }
 

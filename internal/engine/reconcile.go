@@ -16,6 +16,7 @@ import (
 type looked struct {
 	pgquery.Fingerprint
 	newest shape.ID
+	table  *shape.Table
 }
 
 // due reports whether a shape has to be compared with its table, which is like f now.
@@ -66,25 +67,25 @@ func (e *Engine) reconcile(ctx context.Context, seen map[uint32]looked) error {
 		if !ok || seen[oid].Fingerprint != f {
 			e.db.Invalidate(oid)
 		}
-		if err := e.reexamine(ctx, list, f, ok); err != nil {
+		t, err := e.reexamine(ctx, list, f, ok, seen[oid])
+		if err != nil {
 			return err
 		}
 		if f.Full {
-			seen[oid] = looked{f, newest} // or it is looked at until it is
+			seen[oid] = looked{f, newest, t} // or it is looked at until it is
 		}
 	}
 	return nil
 }
 
-// reexamine looks at one table again. ok: it is still there, with fingerprint f.
-func (e *Engine) reexamine(ctx context.Context, shapes []*registry.Shape, f pgquery.Fingerprint, ok bool) error {
+// reexamine looks at one table again, and returns what it is like, nil if it is no more.
+// ok: it is still there, with fingerprint f. was is how it was found the last time.
+func (e *Engine) reexamine(ctx context.Context, shapes []*registry.Shape, f pgquery.Fingerprint, ok bool, was looked) (t *shape.Table, err error) {
 	remove := e.stream.Load().ingest.Remove
-	var t *shape.Table
 	if ok {
-		var err error
 		t, err = e.db.Table(ctx, f.Schema, f.Name)
 		if err != nil && !errors.Is(err, pgquery.ErrNoTable) {
-			return err
+			return nil, err
 		}
 	}
 	for _, sp := range shapes {
@@ -97,15 +98,26 @@ func (e *Engine) reexamine(ctx context.Context, shapes []*registry.Shape, f pgqu
 			// The next request publishes it again, or says why that fails.
 			remove(sp, shape.ReasonIdentity, "the table, or a partition of it, is not wholly in the publication any more")
 		default:
-			if err := sp.Def().Fits(t); err != nil {
+			if err := was.fits(sp, t); err != nil {
 				remove(sp, shape.ReasonSchema, err.Error())
 			}
 		}
 	}
 	if t != nil && f.Published && !f.Full {
-		return e.setIdentity(ctx, t)
+		return t, e.setIdentity(ctx, t)
 	}
-	return nil
+	return t, nil
+}
+
+// fits says whether a shape can go on when its table is now t.
+func (l looked) fits(sp *registry.Shape, t *shape.Table) error {
+	if err := sp.Def().Fits(t); err != nil {
+		return err
+	}
+	if l.table == nil || l.table.OID != t.OID || sp.ID() > l.newest {
+		return nil
+	}
+	return sp.Def().FitsSince(l.table, t)
 }
 
 // setIdentity puts a replica identity right that was changed behind our back, or

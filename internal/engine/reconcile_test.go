@@ -13,7 +13,7 @@ func TestLooked(t *testing.T) {
 	was := pgquery.Fingerprint{Schema: "public", Name: "t", Columns: 1, Full: true, Published: true}
 	is := was
 	is.Columns = 2
-	l := looked{was, 7}
+	l := looked{was, 7, nil}
 	for what, got := range map[string]bool{
 		"a table that was never seen": looked{}.due(was, 1),
 		"another table":               l.due(is, 7),

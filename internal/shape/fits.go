@@ -2,6 +2,7 @@ package shape
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 )
 
@@ -39,6 +40,23 @@ func (d *Def) Fits(t *Table) error {
 		c, n := &was.Columns[i], &t.Columns[t.Find(was.Columns[i].Name)]
 		if c.Bytewise != n.Bytewise || c.Deterministic != n.Deterministic || c.Case != n.Case {
 			return fmt.Errorf("%w: column %q has another collation", ErrSchema, c.Name)
+		}
+	}
+	return nil
+}
+
+// FitsSince is Fits for a table that was found to fit as was, with regard to what a
+// definition does not know of: a label that was added then may have another name now.
+func (d *Def) FitsSince(was, t *Table) error {
+	used := d.Columns
+	if d.Where != nil {
+		used = slices.Concat(used, d.Where.Columns())
+	}
+	for _, i := range used {
+		if j := was.Find(d.Table.Columns[i].Name); j >= 0 {
+			if err := fits(was, t, j); err != nil {
+				return err
+			}
 		}
 	}
 	return nil

@@ -65,6 +65,26 @@ func TestFits(t *testing.T) {
 	}
 }
 
+// A label that came after a definition was made is known from a look at the table.
+func TestFitsSince(t *testing.T) {
+	table := func(labels ...string) *Table {
+		col := Column{Column: expr.Column{Name: "m", Type: expr.Type{OID: 9}}, TypMod: -1, Parts: labels}
+		return &Table{OID: 1, Columns: []Column{{Column: expr.Column{Name: "gone"}}, col}}
+	}
+	d := &Def{Table: table("label 9 a"), Columns: []int{1}}
+	was := table("label 9 a", "label 9 b")
+	was.Columns = was.Columns[1:] // a column that is not used was dropped
+	for _, is := range []*Table{was, table("label 9 a", "label 9 b", "label 9 c")} {
+		if err := d.FitsSince(was, is); err != nil {
+			t.Error(err)
+		}
+	}
+	is := table("label 9 a", "label 9 c")
+	if err := d.FitsSince(was, is); err == nil || d.Fits(is) != nil {
+		t.Errorf("a label that came and was renamed: since then %v, to the definition alone %v", err, d.Fits(is))
+	}
+}
+
 // A clause depends on the collation of the columns that it reads.
 func TestFitsCollation(t *testing.T) {
 	table := func() *Table {
