@@ -55,6 +55,17 @@ func waitsOn(stack string) string {
 	return state
 }
 
+// collecting says whether a stack is of a goroutine that works or waits for the garbage
+// collector, as who allocates has to: by its state, or because it gave its processor up
+// in the runtime, which nothing of ours does by itself.
+func collecting(stack string) bool {
+	state, calls := waitsOn(stack), ""
+	if _, rest, ok := strings.Cut(stack, "\n"); ok {
+		calls, _, _ = strings.Cut(rest, "\n")
+	}
+	return strings.HasPrefix(state, "GC ") || strings.HasPrefix(calls, "runtime.Gosched(")
+}
+
 // goroutineID reads the number by which stack traces name this goroutine. The
 // runtime tells it nowhere else; it is used for evidence only.
 func goroutineID() int64 {

@@ -42,6 +42,7 @@ type watchdog struct {
 	in    *Ingest
 	every time.Duration
 	seen  []sighting
+	stack func(goroutine int64) string
 
 	canary      int64         // the write under way at the last look
 	canaryStill time.Duration // observed time since it began
@@ -60,6 +61,7 @@ const historyLength = 64
 type sighting struct {
 	epoch, taken, beat, applied uint64
 	still                       time.Duration // observed time without progress
+	excused                     time.Duration // of it, when it waited for the garbage collector
 	suspect                     shape.ID      // first strike
 }
 
@@ -67,6 +69,7 @@ func newWatchdog(in *Ingest) *watchdog {
 	return &watchdog{
 		in:    in,
 		every: min(max(in.opts.Grace/8, 10*time.Millisecond), handOverAfter/4),
+		stack: stackOf,
 		seen:  make([]sighting, len(in.shards)),
 	}
 }
@@ -146,7 +149,7 @@ func (d *watchdog) look(n int, observed time.Duration) {
 	}
 	was.still += observed
 	id := shape.ID(p.current.Load())
-	if id != 0 && was.still >= d.in.handOver() && was.still < d.in.opts.Grace {
+	if id != 0 && was.still-was.excused >= d.in.handOver() && was.still < d.in.opts.Grace {
 		d.setAside(n, sh, p, was)
 		return
 	}
@@ -166,11 +169,11 @@ func (d *watchdog) look(n int, observed time.Duration) {
 	if d.in.guard.alarm.Load() != nil {
 		return
 	}
-	stall.Stack = stackOf(stall.goroutine)
+	stall.Stack = d.stack(stall.goroutine)
 	select {
 	case d.in.commands <- command{kind: cmdReplace, shard: sh, pulse: p, stall: stall}:
 		d.in.guard.suspect(id, false)
-		was.suspect, was.still = 0, 0
+		was.suspect, was.still, was.excused = 0, 0, 0
 	default:
 		// The spine is busy; the next tick tries again.
 	}
@@ -187,17 +190,23 @@ func (in *Ingest) handOver() time.Duration { return min(handOverAfter, in.opts.G
 // setAside lets the others of a shard go on with a fresh worker while one shape
 // keeps theirs busy. That shape begins again alone, and its time goes on counting:
 // whether it is stuck is found out there. Only a few are set aside at a time: when
-// all are stuck, each would leave a ghost.
+// all are stuck, each would leave a ghost. And nobody is for the garbage collector,
+// which makes who allocates work for it before it gives: with a million shapes and a
+// busy machine for longer than that, and a fresh worker, which has half of them to
+// read, would wait no less.
 func (d *watchdog) setAside(n int, sh *shard, p *pulse, was *sighting) {
 	if d.in.guard.alarm.Load() != nil || d.in.away.Load() >= fewShapes {
 		return
 	}
 	stall := d.in.stallOf(n, p, wal.LSN(sh.applied.Load()), "no progress in its consumer")
 	stall.For = was.still
-	stall.Stack = stackOf(stall.goroutine)
+	if stall.Stack = d.stack(stall.goroutine); collecting(stall.Stack) {
+		was.excused = was.still
+		return
+	}
 	select {
 	case d.in.commands <- command{kind: cmdReplace, shard: sh, pulse: p, stall: stall, aside: true}:
-		was.still = 0
+		was.still, was.excused = 0, 0
 	default:
 	}
 }
@@ -206,7 +215,7 @@ func (d *watchdog) setAside(n int, sh *shard, p *pulse, was *sighting) {
 func (d *watchdog) suspect(s *Stall) {
 	d.in.guard.suspect(s.Shape, true)
 	d.suspects.Add(1)
-	s.Stack = stackOf(s.goroutine)
+	s.Stack = d.stack(s.goroutine)
 	d.in.opts.Logger.Warn("a shape's consumer is suspected: it owes and makes no progress", s.log(), "stack", s.Stack)
 	d.in.notes.add(s.Shape, "suspect", s.describe(), s.Stack)
 }

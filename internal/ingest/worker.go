@@ -52,7 +52,7 @@ type worker struct {
 	takes map[shape.ID]*registry.Shape
 	apart []*registry.Shape // not in takes, and must not share the progress
 
-	members  map[shape.ID]*member
+	members map[shape.ID]*member
 	// catching is the index of the members while the worker catches up: of half a
 	// million it takes seconds to make.
 	catching *route.Index
