@@ -43,6 +43,7 @@ func open(ctx context.Context, url string) (*pgx.Conn, error) {
 	}
 	c.DefaultQueryExecMode = pgx.QueryExecModeExec // through a pooler, too
 	c.ConnectTimeout = connectLimit
+	c.RuntimeParams["client_encoding"] = "UTF8"
 	if c.RuntimeParams["application_name"] == "" {
 		c.RuntimeParams["application_name"] = "spillway-doctor"
 	}

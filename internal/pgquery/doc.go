@@ -10,8 +10,8 @@
 //
 // Invariants:
 //
-//  1. Nothing is set on a session, only inside transactions (SET LOCAL): a
-//     transaction pooler shares sessions with the customer's own programs. Every
+//  1. Nothing but the encoding is set on a session, only inside transactions (SET LOCAL):
+//     a transaction pooler shares sessions with the customer's own programs. Every
 //     transaction pins what the output of values depends on (shape-semantics
 //     §8.1), so that rows read here have the text of the stream.
 //  2. No statement is prepared by name, for the same reason.

@@ -163,7 +163,9 @@ func valueError(err error, prefix string) error {
 		return err
 	}
 	text := pg.Message
-	if strings.Contains(text, `"`) && !strings.HasPrefix(text, "invalid input value for enum ") {
+	if pg.Code == "22P05" || pg.Code == "22021" { // its words show the bytes
+		text = fmt.Sprintf("a value of a row or of the clause cannot be converted between UTF8 and the encoding of the database (SQLSTATE %s)", pg.Code)
+	} else if strings.Contains(text, `"`) && !strings.HasPrefix(text, "invalid input value for enum ") {
 		text = fmt.Sprintf("the clause cannot be computed for every row (SQLSTATE %s)", pg.Code)
 	}
 	return &Error{Kind: ErrValue, Text: prefix + text, Err: err}

@@ -59,6 +59,10 @@ func openPool(url, name string, most int) (*pool, error) {
 	if c.RuntimeParams["application_name"] == "" {
 		c.RuntimeParams["application_name"] = name
 	}
+	// The text of a statement is read under the encoding that was set before it: names
+	// in a script that begins with our settings already need ours. Drivers send it, so
+	// poolers know it.
+	c.RuntimeParams["client_encoding"] = "UTF8"
 	// A context that ends must end the query in the server as well, not only
 	// our connection: a sort of a large table would go on for hours.
 	c.BuildContextWatcherHandler = func(conn *pgconn.PgConn) ctxwatch.Handler {
@@ -240,6 +244,9 @@ func (p *pool) fresh(ctx context.Context, begin statement, f func(pgx.Tx) error)
 }
 
 func transaction(ctx context.Context, conn *pgx.Conn, begin statement, f func(pgx.Tx) error) error {
+	if major(conn.PgConn()) >= 17 {
+		begin += "SET LOCAL transaction_timeout = 0;\n"
+	}
 	tx, err := conn.BeginTx(ctx, pgx.TxOptions{BeginQuery: begin.whole()})
 	if err != nil {
 		return typedIn(ctx, err)

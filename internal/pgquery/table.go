@@ -107,6 +107,9 @@ func (db *DB) Table(ctx context.Context, schema, name string) (*shape.Table, err
 		rows, err = pgx.CollectRows(r, pgx.RowToStructByPos[columnRow])
 		return err
 	})
+	if hasCode(err, "22P05") { // no name in the database's encoding
+		return nil, fmt.Errorf("look up table %s: %w: %w", relation(schema, name), ErrNoTable, err)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("look up table %s: %w", relation(schema, name), err)
 	}

@@ -10,6 +10,7 @@ import (
 	"github.com/spillway-sync/spillway/internal/expr"
 	"github.com/spillway-sync/spillway/internal/pgtest"
 	"github.com/spillway-sync/spillway/internal/shape"
+	"github.com/spillway-sync/spillway/internal/wal"
 )
 
 func TestColumns(t *testing.T) {
@@ -304,4 +305,45 @@ func TestCollations(t *testing.T) {
 			t.Errorf("%+v, %s: letters are %v", tc.c, tc.encoding, got)
 		}
 	}
+}
+
+// What has no name or value in the database's encoding is not there, and what cannot
+// be told in ours is refused with words of our own.
+func TestOtherEncodings(t *testing.T) {
+	pg := pgtest.New(t)
+	of := func(encoding string) *DB {
+		t.Helper()
+		name := strings.ToLower(pg.Name + "_" + encoding)
+		pg.Exec("create database " + name + " template template0 encoding '" + encoding + "' lc_collate 'C' lc_ctype 'C'")
+		t.Cleanup(func() { pg.Exec("drop database " + name + " with (force)") })
+		return open(t, pg, func(c *Config) { c.URL = strings.Replace(pg.URL, "/"+pg.Name, "/"+name, 1) })
+	}
+	latin := of("LATIN1")
+	if err := latin.admin.script(t.Context(), `create table "naïve" (id int primary key, v text); insert into "naïve" values (1, 'ü')`); err != nil {
+		t.Fatal(err)
+	}
+	if _, rows := take(t, latin, all(table(t, latin, "naïve"))); rows[0][1] != "=ü" {
+		t.Errorf("got %q", rows)
+	}
+	if _, err := latin.Table(t.Context(), "public", "€"); !errors.Is(err, ErrNoTable) {
+		t.Errorf("a name that cannot be: %v", err)
+	}
+	def, err := shape.BuildDef(table(t, latin, "naïve"), shape.Params{Where: "v = '€'"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	refused := func(db *DB, def *shape.Def, code string) {
+		t.Helper()
+		err := db.Snapshot(t.Context(), def, func(wal.Snapshot, []Edge) error { return nil }, func(wal.Tuple) error { return nil })
+		want := "Unable to create initial snapshot: a value of a row or of the clause cannot be converted between UTF8 and the encoding of the database (SQLSTATE " + code + ")"
+		if !errors.Is(err, ErrValue) || clientText(err) != want {
+			t.Error(err)
+		}
+	}
+	refused(latin, def, "22P05")
+	ascii := of("SQL_ASCII")
+	if err := ascii.admin.script(t.Context(), `create table t (v text); insert into t values (E'a\xff')`); err != nil {
+		t.Fatal(err)
+	}
+	refused(ascii, all(table(t, ascii, "t")), "22021")
 }

@@ -41,7 +41,9 @@ func literal(text string) string { return `'` + strings.ReplaceAll(text, `'`, `'
 
 // selectRows reads the rows that SELECT returns into the store.
 func (c *check) selectRows(ctx context.Context) (err error) {
-	conn, err := pgx.ConnectConfig(ctx, c.DB)
+	config := c.DB.Copy()
+	config.RuntimeParams["client_encoding"] = "UTF8" // names are sent before a SET would count
+	conn, err := pgx.ConnectConfig(ctx, config)
 	if err != nil {
 		return fmt.Errorf("connect to the database: %w", err)
 	}
