@@ -24,6 +24,7 @@ func TestFate(t *testing.T) {
 		"wal_level":            {pg("55000", "logical decoding requires wal_level >= logical"), end},
 		"slot invalidated":     {pg("55000", "can no longer get changes from replication slot \"s\""), rotate},
 		"our own verdict":      {&postgresError{errors.New("wal_level is replica")}, end},
+		"a standby for now":    {errStandby, retry},
 		"our storage":          {&storageError{errors.New("no space left on device")}, end},
 		"something else":       {errors.New("something else"), retry},
 		"too many connections": {pg("53300", "sorry, too many clients already"), retry},

@@ -27,13 +27,13 @@ func (l looked) due(f pgquery.Fingerprint, id shape.ID) bool {
 // reconcile rotates the shapes of tables that changed without a word in the
 // stream. seen remembers what was found in order before.
 func (e *Engine) reconcile(ctx context.Context, seen map[uint32]looked) error {
-	watched := make(map[uint32]bool)
+	watched := make(map[uint32]shape.ID) // the newest shape that is live before Postgres is asked
 	for sp := range e.registry.All() {
-		if sp.State() == registry.Live {
-			watched[sp.Def().Table.OID] = true
+		if oid := sp.Def().Table.OID; sp.State() == registry.Live {
+			watched[oid] = max(watched[oid], sp.ID())
 		}
 	}
-	e.db.InvalidateOthers(func(oid uint32) bool { return watched[oid] })
+	e.db.InvalidateOthers(func(oid uint32) bool { return watched[oid] > 0 })
 	if len(watched) == 0 {
 		return nil
 	}
@@ -58,7 +58,7 @@ func (e *Engine) reconcile(ctx context.Context, seen map[uint32]looked) error {
 	for sp := range e.registry.All() {
 		newest = max(newest, sp.ID())
 		oid := sp.Def().Table.OID
-		if f, ok := now[oid]; watched[oid] && (!ok || seen[oid].due(f, sp.ID())) {
+		if f, ok := now[oid]; watched[oid] > 0 && (!ok || seen[oid].due(f, sp.ID())) {
 			shapes[oid] = append(shapes[oid], sp)
 		}
 	}
@@ -67,7 +67,7 @@ func (e *Engine) reconcile(ctx context.Context, seen map[uint32]looked) error {
 		if !ok || seen[oid].Fingerprint != f {
 			e.db.Invalidate(oid)
 		}
-		t, err := e.reexamine(ctx, list, f, ok, seen[oid])
+		t, err := e.reexamine(ctx, list, watched[oid], f, ok, seen[oid])
 		if err != nil {
 			return err
 		}
@@ -79,8 +79,9 @@ func (e *Engine) reconcile(ctx context.Context, seen map[uint32]looked) error {
 }
 
 // reexamine looks at one table again, and returns what it is like, nil if it is no more.
-// ok: it is still there, with fingerprint f. was is how it was found the last time.
-func (e *Engine) reexamine(ctx context.Context, shapes []*registry.Shape, f pgquery.Fingerprint, ok bool, was looked) (t *shape.Table, err error) {
+// ok: it is still there, with fingerprint f, which is of a moment when shapes up to live
+// were live. was is how it was found the last time.
+func (e *Engine) reexamine(ctx context.Context, shapes []*registry.Shape, live shape.ID, f pgquery.Fingerprint, ok bool, was looked) (t *shape.Table, err error) {
 	remove := e.stream.Load().ingest.Remove
 	if ok {
 		t, err = e.db.Table(ctx, f.Schema, f.Name)
@@ -94,7 +95,7 @@ func (e *Engine) reexamine(ctx context.Context, shapes []*registry.Shape, f pgqu
 			// It is built anew, or rests until somebody asks for it to be.
 		case t == nil:
 			remove(sp, shape.ReasonSchema, "the table was dropped")
-		case !f.Published && state == registry.Live: // or it is being published
+		case !f.Published && state == registry.Live && sp.ID() <= live: // or it was being published
 			// The next request publishes it again, or says why that fails.
 			remove(sp, shape.ReasonIdentity, "the table, or a partition of it, is not wholly in the publication any more")
 		default:

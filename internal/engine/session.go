@@ -126,6 +126,10 @@ func (e *Engine) holdSession(ctx context.Context) (err error) {
 	return nil
 }
 
+// errStandby: what was the primary recovers, or another server has its address. That
+// passes, when it is promoted; only at the start it is a wrong address.
+var errStandby = errors.New("the server is a standby at present")
+
 // preflight looks for what only an operator can mend.
 func (e *Engine) preflight(ctx context.Context) error {
 	faults, err := e.db.Preflight(ctx)
@@ -136,8 +140,13 @@ func (e *Engine) preflight(ctx context.Context) error {
 		return e.advise(ctx)
 	}
 	var all []error
+	passing := e.sessions.Load() > 0
 	for _, f := range faults {
+		passing = passing && f.Code == "standby"
 		all = append(all, fmt.Errorf("%s [%s]\n    %s", f.Problem, f.Code, f.Remedy))
+	}
+	if passing {
+		return errStandby
 	}
 	return &postgresError{fmt.Errorf("the database cannot be used as it is set up:\n%w", errors.Join(all...))}
 }

@@ -36,6 +36,7 @@ const casesDir = "testdata/cases"
 //	kill, stop, start   end the service as a crash would or in good order; start it
 //	postgres kill, postgres stop, postgres start   the same with Postgres
 //	postgres restore   ends it and starts it as from a backup: on another timeline
+//	postgres standby   ends it and starts it as a standby, until it is promoted
 //	sql [name]       runs SQL on the connection of that name; rows and errors are shown
 //	until [status]   asks Postgres the same question until the answer is t; with a
 //	                 status, makes the same request until that is its answer

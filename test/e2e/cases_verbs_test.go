@@ -91,10 +91,12 @@ func (c *caseFile) postgres(how string) {
 		err = c.db.Server.Halt(pgdev.Fast)
 	case "kill":
 		err = c.db.Server.Kill()
-	case "restore":
-		// As after a backup: recovery ends at once, on another timeline.
+	case "restore", "standby":
+		// As after a backup: recovery ends at once, on another timeline; or when the
+		// standby is promoted.
+		signal := map[string]string{"restore": "recovery.signal", "standby": "standby.signal"}[how]
 		err = errors.Join(c.db.Server.Halt(pgdev.Fast),
-			os.WriteFile(filepath.Join(filepath.Dir(c.db.Server.LogPath()), "recovery.signal"), nil, 0o644), c.db.Server.Restart(c.t.Context()))
+			os.WriteFile(filepath.Join(filepath.Dir(c.db.Server.LogPath()), signal), nil, 0o644), c.db.Server.Restart(c.t.Context()))
 		_ = c.db.Try("SELECT 1")
 	case "start":
 		err = c.db.Server.Restart(c.t.Context())
