@@ -121,9 +121,15 @@ SET LOCAL standard_conforming_strings = on;
 SET LOCAL idle_in_transaction_session_timeout = 0;
 `
 
+// How transactions begin, whatever their defaults are for the role or the database.
+const (
+	beginLook   = "BEGIN ISOLATION LEVEL READ COMMITTED;\n" + pinned
+	beginChange = "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE;\n" + pinned
+)
+
 // look runs f in a short transaction on the admin pool.
 func (db *DB) look(ctx context.Context, f func(pgx.Tx) error) error {
-	return db.admin.within(ctx, "BEGIN;\n"+pinned+limits(lockLimit, lockLimit), f)
+	return db.admin.within(ctx, beginLook+limits(lockLimit, lockLimit), f)
 }
 
 // major is the server's major version.

@@ -88,8 +88,7 @@ func parseEdges(res *pgconn.Result) ([]Edge, error) {
 // had a row. Its rows tell nothing: those of before may have been changed since. It
 // waits for a lock on the partition only if that was not made as one, and not for long.
 func (db *DB) BornEmpty(ctx context.Context, oid uint32) (empty bool, err error) {
-	begin := "BEGIN;\n" + pinned + limits(lockLimit, bornEmptyLimit)
-	err = db.admin.within(ctx, begin, func(tx pgx.Tx) error {
+	err = db.admin.within(ctx, beginLook+limits(lockLimit, bornEmptyLimit), func(tx pgx.Tx) error {
 		return tx.QueryRow(ctx, bornEmptyQuery, oid).Scan(&empty)
 	})
 	if err != nil {

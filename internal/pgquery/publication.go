@@ -82,25 +82,28 @@ func (db *DB) EnsurePublication(ctx context.Context, name string) (created bool,
 }
 
 func (db *DB) ensurePublication(ctx context.Context, name string) (created bool, err error) {
+	create := beginChange + limits(lockLimit, lockLimit) + "CREATE PUBLICATION " + quote(name)
 	err = db.look(ctx, func(tx pgx.Tx) error {
 		p, err := db.publicationFacts(ctx, tx, name)
 		if err != nil {
 			return err
 		}
 		if p != nil || db.cfg.Manual {
+			create = ""
 			return p.Check(name)
 		}
-		sql := "CREATE PUBLICATION " + quote(name)
 		if major(tx.Conn().PgConn()) >= 18 {
-			sql += " WITH (publish_generated_columns = stored)"
+			create += " WITH (publish_generated_columns = stored)"
 		}
-		if _, err := tx.Exec(ctx, sql.whole()); err != nil {
-			return notAllowed(err, name)
-		}
-		created = true
 		return nil
 	})
-	return created && err == nil, err
+	if err != nil || create == "" {
+		return false, err
+	}
+	if err := db.admin.script(ctx, create+";\nCOMMIT"); err != nil {
+		return false, notAllowed(err, name)
+	}
+	return true, nil
 }
 
 func notAllowed(err error, name string) error {
@@ -116,10 +119,7 @@ func notAllowed(err error, name string) error {
 
 // DropPublication drops a publication if it is there.
 func (db *DB) DropPublication(ctx context.Context, name string) error {
-	err := db.look(ctx, func(tx pgx.Tx) error {
-		_, err := tx.Exec(ctx, ("DROP PUBLICATION IF EXISTS " + quote(name)).whole())
-		return err
-	})
+	err := db.admin.script(ctx, beginChange+limits(lockLimit, lockLimit)+"DROP PUBLICATION IF EXISTS "+quote(name)+";\nCOMMIT")
 	if err != nil {
 		return fmt.Errorf("drop publication %q: %w", name, err)
 	}

@@ -81,7 +81,7 @@ func (db *DB) publish(ctx context.Context, publication string, t *shape.Table) e
 
 // sql is the transaction that carries out the plan.
 func (p *plan) sql(publication string, lock time.Duration) statement {
-	script := "BEGIN;\n" + pinned + limits(lockLimit, max(lock, time.Millisecond))
+	script := beginChange + limits(lockLimit, max(lock, time.Millisecond))
 	for i, m := range p.identity {
 		if i == 0 {
 			script += "LOCK TABLE "

@@ -7,6 +7,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/jackc/pgx/v5"
+
 	"github.com/spillway-sync/spillway/internal/pgtest"
 	"github.com/spillway-sync/spillway/internal/shape"
 )
@@ -39,6 +41,39 @@ func TestEnsurePublication(t *testing.T) {
 	}
 	if err := errors.Join(db.DropPublication(t.Context(), name), db.DropPublication(t.Context(), name)); err != nil {
 		t.Error(err)
+	}
+}
+
+// What transactions are like by default, for the users of a database, is not for ours.
+func TestDefaultsOfTransactions(t *testing.T) {
+	pg := pgtest.New(t)
+	pg.Exec("create table t (i int); insert into t values (1)")
+	for _, set := range []string{"default_transaction_read_only = on", "default_transaction_deferrable = on", "default_transaction_isolation = 'serializable'", "row_security = off"} {
+		pg.Exec("alter database " + pg.Name + " set " + set)
+	}
+	if pg.Value("select count(*) from pg_settings where name = 'transaction_timeout'") == "1" {
+		pg.Exec("alter database " + pg.Name + " set transaction_timeout = 1000")
+	}
+	db := open(t, pg)
+	if _, err := db.EnsurePublication(t.Context(), pub); err != nil {
+		t.Fatal(err)
+	}
+	tab := table(t, db, "t")
+	if err := db.Publish(t.Context(), pub, tab); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := db.WritersGone(t.Context(), tab, nil); err != nil {
+		t.Error(err)
+	}
+	if _, rows := take(t, db, all(tab)); len(rows) != 1 {
+		t.Error(rows)
+	}
+	err := db.look(t.Context(), func(tx pgx.Tx) error {
+		var set int
+		return tx.QueryRow(t.Context(), "select 1 / (count(*) = 0)::int from pg_settings where name = 'transaction_timeout' and setting <> '0'").Scan(&set)
+	})
+	if err != nil {
+		t.Errorf("a transaction has a limit: %v", err)
 	}
 }
 

@@ -189,7 +189,7 @@ func (c *zoneCache) due(used map[string]*expr.Zone) []string {
 func (db *DB) freshZones(ctx context.Context, f func(context.Context, pgx.Tx) error) error {
 	ctx, cancel := context.WithTimeout(ctx, zoneLimit)
 	defer cancel()
-	return db.admin.fresh(ctx, "BEGIN;\n"+pinned+pinnedZones+"SET LOCAL jit = off;\n"+limits(zoneLimit, lockLimit), func(tx pgx.Tx) error { return f(ctx, tx) })
+	return db.admin.fresh(ctx, beginLook+pinnedZones+"SET LOCAL jit = off;\n"+limits(zoneLimit, lockLimit), func(tx pgx.Tx) error { return f(ctx, tx) })
 }
 
 // sameZones makes sure that a session, inside a transaction, has the rules by which the

@@ -90,7 +90,7 @@ type Session struct {
 // display is how values are written as text (shape-semantics §8.1): the same for
 // the stream and for snapshots. Start-up options win over settings of the role
 // and of the database. Time limits are switched off since making a slot may have
-// to wait for other transactions.
+// to wait for other transactions, and we do something else between two commands.
 var display = map[string]string{
 	"bytea_output":       "hex",
 	"DateStyle":          "ISO, DMY",
@@ -102,6 +102,9 @@ var display = map[string]string{
 	"search_path":        "pg_catalog",
 	"statement_timeout":  "0",
 	"lock_timeout":       "0",
+
+	"idle_session_timeout":                "0",
+	"idle_in_transaction_session_timeout": "0",
 }
 
 // connectTimeout bounds connecting when the connection string does not.
@@ -176,6 +179,10 @@ func (s *Session) identify(ctx context.Context) error {
 	at, err := wal.ParseLSN(id["xlogpos"])
 	if err != nil {
 		return fmt.Errorf("identify the system: %w", err)
+	}
+	// Each transaction is decoded within one, however large it is (Postgres 17 on).
+	if _, err := s.query(ctx, "SELECT set_config(name, '0', false) FROM pg_catalog.pg_settings WHERE name = 'transaction_timeout'"); err != nil {
+		return fmt.Errorf("switch the limit for transactions off: %w", err)
 	}
 	row, err := s.one(ctx, "SELECT current_setting('server_version_num') AS version, setting AS timeout,"+
 		" (SELECT extract(epoch FROM stats_reset) FROM pg_catalog.pg_stat_bgwriter) AS reset FROM pg_catalog.pg_settings WHERE name = 'wal_sender_timeout'")

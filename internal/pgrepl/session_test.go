@@ -295,6 +295,23 @@ func TestDisplay(t *testing.T) {
 	}
 }
 
+// A session is ended by none of the limits that a database has for those of its users.
+func TestTimeLimits(t *testing.T) {
+	db := prepare(t)
+	for _, name := range []string{"statement_timeout", "lock_timeout", "idle_session_timeout", "idle_in_transaction_session_timeout"} {
+		db.Exec(fmt.Sprintf("alter database %q set %s = '1h'", db.Name, name))
+	}
+	if db.Value("select count(*) from pg_settings where name = 'transaction_timeout'") == "1" {
+		db.Exec(fmt.Sprintf("alter database %q set transaction_timeout = '1h'", db.Name))
+	}
+	s := connect(t, Config{ConnString: db.URL})
+	r, err := s.one(t.Context(), `SELECT string_agg(name, ' ') AS set FROM pg_settings
+		WHERE name IN ('statement_timeout', 'lock_timeout', 'idle_session_timeout', 'idle_in_transaction_session_timeout', 'transaction_timeout') AND setting <> '0'`)
+	if err != nil || r["set"] != "" {
+		t.Errorf("limits are %v, %v", r, err)
+	}
+}
+
 func TestSlot(t *testing.T) {
 	db := prepare(t)
 	s := connect(t, Config{ConnString: db.URL})

@@ -53,6 +53,7 @@ var pgRules = []struct {
 	{"42501", "replication", verdict{Fatal, advicePrivilege}},
 	{"42501", "wal sender", verdict{Fatal, advicePrivilege}},
 	{"", "cannot be used while in recovery", verdict{Fatal, adviceStandby}},
+	{"", "during recovery", verdict{Fatal, adviceStandby}},
 	{"25006", "", verdict{Fatal, adviceStandby}},
 	{"42601", "", verdict{Fatal, advicePooler}},
 	{"08P01", "startup parameter", verdict{Fatal, advicePooler}},
