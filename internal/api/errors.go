@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/spillway-sync/spillway/internal/consume"
 	"github.com/spillway-sync/spillway/internal/registry"
 	"github.com/spillway-sync/spillway/internal/shape"
 	"github.com/spillway-sync/spillway/internal/snapshot"
@@ -71,18 +72,7 @@ func refuse(status int, msg string, retryAfter int) *problem {
 // mustRefetch tells a client to start over, with the log of handle if there is
 // one. The reason is for people: clients do not look at the body.
 func mustRefetch(handle shape.Handle, reason shape.Reason) *problem {
-	type headers struct {
-		Control string       `json:"control"`
-		Reason  shape.Reason `json:"reason,omitempty"`
-	}
-	type message struct {
-		Headers headers `json:"headers"`
-	}
-	return &problem{
-		status: http.StatusConflict,
-		body:   encode([]message{{headers{"must-refetch", reason}}}),
-		handle: handle,
-	}
+	return &problem{status: http.StatusConflict, body: consume.AppendMustRefetch(nil, reason), handle: handle}
 }
 
 // noTable is what a client sees of ErrNoTable.

@@ -4,8 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"strconv"
 
+	"github.com/spillway-sync/spillway/internal/consume"
 	"github.com/spillway-sync/spillway/internal/registry"
 	"github.com/spillway-sync/spillway/internal/wal"
 )
@@ -91,7 +91,7 @@ func (v *visit) copyEntries(out *sink, pg *logPage) error {
 
 // sendNoData answers with nothing but that the client is up to date.
 func (v *visit) sendNoData(seen wal.LSN, tail wal.Offset) {
-	body := append(appendUpToDate([]byte{'['}, max(seen, tail.Tx)), ']')
+	body := append(consume.AppendUpToDate([]byte{'['}, max(seen, tail.Tx)), ']')
 	v.setPage(v.req, v.def, &page{
 		handle:   v.sh.Handle(),
 		offset:   tail.String(),
@@ -111,10 +111,4 @@ func (v *visit) serveNow() error {
 	}
 	v.sendNoData(seen, tail)
 	return nil
-}
-
-func appendUpToDate(dst []byte, lsn wal.LSN) []byte {
-	dst = append(dst, `{"headers":{"control":"up-to-date","global_last_seen_lsn":"`...)
-	dst = strconv.AppendUint(dst, uint64(lsn), 10)
-	return append(dst, `"}}`...)
 }

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"sync"
 
+	"github.com/spillway-sync/spillway/internal/consume"
 	"github.com/spillway-sync/spillway/internal/shape"
 	"github.com/spillway-sync/spillway/internal/wal"
 )
@@ -75,7 +76,7 @@ func (v *visit) readPage(after wal.Offset) (*logPage, error) {
 		if read.N > 0 {
 			p.control = append(p.control, ',')
 		}
-		p.control = appendUpToDate(p.control, lsn)
+		p.control = consume.AppendUpToDate(p.control, lsn)
 	}
 	p.control = append(p.control, ']')
 	if p.size() <= pieceBytes {

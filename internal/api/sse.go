@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/spillway-sync/spillway/internal/consume"
 	"github.com/spillway-sync/spillway/internal/registry"
 	"github.com/spillway-sync/spillway/internal/shapelog"
 	"github.com/spillway-sync/spillway/internal/wal"
@@ -122,7 +123,7 @@ func (v *visit) sendBatch(after, tail wal.Offset) (gone bool, err error) {
 }
 
 func (v *visit) sendUpToDate(tail wal.Offset) {
-	b := appendUpToDate([]byte("data: "), markBehind(tail))
+	b := consume.AppendUpToDate([]byte("data: "), markBehind(tail))
 	v.mustWrite(append(b, "\n\n"...))
 }
 

@@ -97,13 +97,6 @@ func (l *Log) Cursor(id shape.ID) (c shape.Cursor, epoch shape.Epoch, ok bool, e
 	return c, epoch, ok, err
 }
 
-// MaxEpoch is the highest epoch that wrote a cursor of the shape, 0 if none
-// did.
-func (l *Log) MaxEpoch(id shape.ID) (shape.Epoch, error) {
-	_, epoch, _, err := l.Cursor(id)
-	return epoch, err
-}
-
 // Cursors hands the cursor of every shape that has one to yield, as Cursor finds
 // it, in the order of their IDs. It costs a seek or two for
 // each shape.
