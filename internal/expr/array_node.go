@@ -18,6 +18,8 @@ type applied struct {
 	// either is used instead of apply where servers may come to one of two values.
 	either func(args []value) ([]value, error)
 	choice choice
+	// operations is how many there are of its kind in the clause.
+	operations int
 	// compile, if it is there, is used instead of apply: not all operands are
 	// evaluated.
 	compile func(args []valueFn) valueFn
@@ -41,6 +43,7 @@ func compileApplied(n *applied) valueFn {
 	if n.either != nil {
 		apply = n.choice.of(n.either)
 	}
+	allowed, numeric := shareOf(n.operations), n.t.kind == kindNumeric
 	return func(row wal.Tuple) (value, error) {
 		vals := make([]value, len(args))
 		null, elems := false, 0
@@ -60,6 +63,9 @@ func compileApplied(n *applied) valueFn {
 		}
 		if null && !lax {
 			return value{null: true}, nil
+		}
+		if !allowed.suffices(numeric, vals) {
+			return value{}, fmt.Errorf("compute %s: %w", name, errLarge)
 		}
 		v, err := apply(vals)
 		if err != nil {

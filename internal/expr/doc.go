@@ -45,7 +45,7 @@
 // value_*.go bytea.go interval*.go json.go types, their input and output · casts.go
 // operators.go like.go ilike.go the tables · arithmetic*.go time_*.go unary.go
 // power*.go bigfloat.go json_*.go what gives no bool · doubt.go values on which servers
-// differ · function.go func_text.go zone*.go functions ·
+// differ · work.go what may be spent on a row · function.go func_text.go zone*.go functions ·
 // conditional.go CASE and its like · modifier.go lengths and precisions · array*.go
 // arrays, their text, functions and operators, ANY and ALL · row.go rows ·
 // resolve.go which operator is meant · check.go check_truth.go collation.go node.go

@@ -137,6 +137,7 @@ func identical(t typ, a, b value) bool {
 
 // compileRoot compiles a clause.
 func compileRoot(n node) boolFn {
+	allot(n)
 	if len(doubtsOf(n)) == 0 {
 		return compileBool(n)
 	}
