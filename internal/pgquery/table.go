@@ -188,15 +188,15 @@ const filesQuery = `
 	select coalesce(hashtextextended(string_agg(concat_ws(' ', r.oid, r.relfilenode), ',' order by r.oid), 0), 1)
 	from family join pg_class r using (oid) where r.relfilenode not in (0, r.oid))`
 
-// The base of a domain may be a domain again. The catalogue's columns for
-// locales differ between versions: to_jsonb reads those that are there. A stored
+// Vectors (22, 30) are no arrays: their text is 1 2 and not {1,2}. The base of a domain
+// may be a domain again. The catalogue's columns for locales differ between versions: to_jsonb reads those that are there. A stored
 // generated column is like any other if our publication has it (Postgres 18).
 const tableQuery = `
 select c.oid, c.relkind::text, c.relreplident::text, c.relpersistence::text,
 	a.attnum, a.attname::text, a.atttypid, a.atttypmod, a.attnotnull,
 	case when a.attgenerated = 's' and (select to_jsonb(p)->>'pubgencols' from pg_publication p where p.pubname = $3) = 's'
 		then '' else a.attgenerated::text end,
-	case when b.typcategory = 'A' and a.attndims = 0 then greatest(t.typndims, 1) else a.attndims::int4 end,
+	case when b.typcategory = 'A' and b.oid not in (22, 30) and a.attndims = 0 then greatest(t.typndims, 1) else a.attndims::int4 end,
 	t.typname::text, b.oid, b.typtype::text, b.typcategory = 'A' and b.typlen = -1 and b.oid not in (22, 30),
 	e.typname::text, coalesce(e.oid, 0),
 	case when 'e' in (b.typtype, e.typtype) then array(select l.enumlabel::text from pg_enum l where l.enumtypid in (b.oid, e.oid) order by l.enumsortorder) end,
@@ -223,7 +223,7 @@ cross join lateral (
 	) select oid from chain where next = 0
 ) base
 join pg_type b on b.oid = base.oid
-left join pg_type e on b.typcategory = 'A' and e.oid = b.typelem
+left join pg_type e on b.typcategory = 'A' and b.oid not in (22, 30) and e.oid = b.typelem
 left join pg_collation co on co.oid = a.attcollation
 left join pg_index i on i.indrelid = c.oid and i.indisprimary
 left join lateral (

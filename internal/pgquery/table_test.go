@@ -62,7 +62,7 @@ func TestColumns(t *testing.T) {
 		"num": {typ: "numeric", schema: "numeric", base: "numeric", typmod: true, bytes: true, det: true},
 		"pr":  {typ: "pair", schema: "pair", base: "pair", row: true, bytes: true, det: true},
 		"prs": {typ: "pairs", schema: "pairs", base: "pair", row: true, bytes: true, det: true},
-		"iv":  {typ: "int2vector", schema: "int2", base: "int2vector", dims: 1, bytes: true, det: true},
+		"iv":  {typ: "int2vector", schema: "int2vector", base: "int2vector", bytes: true, det: true},
 		"nm":  {typ: "name", schema: "name", base: "name", bytes: true, det: true},
 		"pt":  {typ: "point", schema: "point", base: "point", bytes: true, det: true},
 		"c":   {typ: "text", schema: "text", base: "text", bytes: true, det: true},
