@@ -84,7 +84,7 @@ func TestZoneChanged(t *testing.T) {
 	if ids, err := read(berlin); err != nil || ids != "1" {
 		t.Errorf("rows %s, %v", ids, err)
 	}
-	for name, old := range map[string]*expr.Zone{
+	olds := map[string]*expr.Zone{
 		"a change was elsewhere, by a microsecond": older(t, berlin, func(list []expr.Change, _ bool) []expr.Change { list[100].At++; return list }),
 		"a local change was elsewhere": older(t, berlin, func(list []expr.Change, local bool) []expr.Change {
 			if local {
@@ -95,11 +95,16 @@ func TestZoneChanged(t *testing.T) {
 		"an offset was another":          older(t, berlin, func(list []expr.Change, _ bool) []expr.Change { list[3].East++; return list }),
 		"summer time was not given up":   older(t, berlin, func(list []expr.Change, _ bool) []expr.Change { return list[:len(list)-300] }),
 		"the first change was not known": older(t, berlin, func(list []expr.Change, _ bool) []expr.Change { list[1].At = list[0].At; return list[1:] }),
-		"four days were not known": older(t, freetown, func(list []expr.Change, _ bool) []expr.Change {
-			i := slices.IndexFunc(list, func(c expr.Change) bool { return c.At > -61*365*aDay && c.East == -2400 })
+	}
+	// Data that was packed another way has Abidjan's history instead.
+	short := func(c expr.Change) bool { return c.At > -61*365*aDay && c.East == -2400 }
+	if utc, _ := freetown.Changes(); slices.ContainsFunc(utc, short) {
+		olds["four days were not known"] = older(t, freetown, func(list []expr.Change, _ bool) []expr.Change {
+			i := slices.IndexFunc(list, short)
 			return slices.Delete(list, i, i+2)
-		}),
-	} {
+		})
+	}
+	for name, old := range olds {
 		if _, err := read(old); !errors.Is(err, ErrSchemaChanged) {
 			t.Errorf("%s: %v", name, err)
 		}
