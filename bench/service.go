@@ -22,6 +22,9 @@ const (
 	admin = 39301
 )
 
+// startLimit is for a million shapes.
+const startLimit = 3 * time.Minute
+
 // service is the real binary.
 type service struct {
 	cmd *exec.Cmd
@@ -55,7 +58,7 @@ func startService(ctx context.Context, db, dir string, settings ...string) (*ser
 	if err := s.cmd.Start(); err != nil {
 		return nil, fmt.Errorf("start bin/spillway (make build): %w", err)
 	}
-	for limit := time.Now().Add(30 * time.Second); ; {
+	for limit := time.Now().Add(startLimit); ; {
 		resp, err := http.Get(fmt.Sprintf("http://127.0.0.1:%d/v1/health", port))
 		if err == nil {
 			_ = resp.Body.Close() // nothing of it was read
