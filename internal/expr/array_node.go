@@ -64,8 +64,9 @@ func compileApplied(n *applied) valueFn {
 		if null && !lax {
 			return value{null: true}, nil
 		}
-		if !allowed.suffices(numeric, vals) {
-			return value{}, fmt.Errorf("compute %s: %w", name, errLarge)
+		err := allowed.check(numeric, vals)
+		if err != nil {
+			return value{}, fmt.Errorf("compute %s: %w", name, err)
 		}
 		v, err := apply(vals)
 		if err != nil {

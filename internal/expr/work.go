@@ -16,7 +16,7 @@ const (
 	rowElements = 8 << 20 // of all arrays
 )
 
-var errLarge = errors.New("the values are too large for the clause to be computed for each row")
+var errDigits = errors.New("the numbers are too long for so many operations on each row")
 
 // share is what one operation may spend.
 type share struct{ digits, bytes, elements int }
@@ -26,7 +26,8 @@ func shareOf(operations int) share {
 	return share{int(rowDigits / math.Sqrt(float64(n))), rowBytes / n, rowElements / n}
 }
 
-func (s share) suffices(numeric bool, operands []value) bool {
+// check refuses operands that are too large.
+func (s share) check(numeric bool, operands []value) error {
 	bytes, longest, elements := 0, 0, 0
 	for _, v := range operands {
 		bytes, longest = bytes+len(v.b), max(longest, len(v.b))
@@ -34,7 +35,13 @@ func (s share) suffices(numeric bool, operands []value) bool {
 			elements += len(v.array.elems)
 		}
 	}
-	return bytes <= s.bytes && elements <= s.elements && !(numeric && longest > s.digits)
+	switch {
+	case bytes > s.bytes || elements > s.elements:
+		return errComputed
+	case numeric && longest > s.digits:
+		return errDigits
+	}
+	return nil
 }
 
 // allot gives every operation of a clause its share.

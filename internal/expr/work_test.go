@@ -40,7 +40,7 @@ func TestLargeValues(t *testing.T) {
 		}
 		ok, err := e.Match(wal.Tuple{[]byte(c.number + rep("1", 1-min(1, len(c.number)))), []byte(c.text), []byte(c.array + rep("{}", 1-min(1, len(c.array))))})
 		switch name := c.where[:min(len(c.where), 40)]; {
-		case c.large && (err == nil || !strings.Contains(err.Error(), "too large")):
+		case c.large && (err == nil || !strings.Contains(err.Error(), "too long")):
 			t.Errorf("%s…: %v, %v", name, ok, err)
 		case !c.large && (err != nil || !ok):
 			t.Errorf("%s…: %v, %v", name, ok, err)
