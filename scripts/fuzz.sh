@@ -10,7 +10,7 @@
 #
 # The tests that compare random expressions with Postgres (TestDifferential…) are
 # targets too: each of them compares for that time, and half a million pairs of
-# expression and row at the least. SEED repeats a run.
+# expression and row (of powers, fifty thousand) at the least. SEED repeats a run.
 set -eu
 cd "$(dirname "$0")/.."
 time=${1:-30s}

@@ -30,6 +30,9 @@ func (g *generator) term(family string, depth int) string {
 	}
 	switch family {
 	case "bool", "uuid", "zoned", "enum":
+		if family == "bool" && g.chance(2) {
+			return "(" + g.power(g.term("number", depth-1), g.term("number", depth-1)) + g.of(" > ", " <= ", " = ", " <> ") + g.term("number", depth-1) + ")"
+		}
 		return g.conditional(family, l, r)
 	case "string":
 		return g.textual(l, r)

@@ -15,7 +15,7 @@ var powerItems = []expr.Column{
 
 var powerRow = wal.Tuple{[]byte("3"), []byte("1.1"), []byte("100.00"), []byte("1")}
 
-// TestPowerValues: what all servers give. TestPowers goes further.
+// TestPowerValues: what all servers give. TestDifferentialPowers goes further.
 func TestPowerValues(t *testing.T) {
 	for _, c := range []struct{ text, want string }{
 		{"n ^ 2", "9"},
