@@ -3,6 +3,7 @@ package consume
 import (
 	"bytes"
 	"encoding/json"
+	"fmt"
 	"testing"
 	"unicode/utf8"
 
@@ -20,7 +21,7 @@ func FuzzString(f *testing.F) {
 			t.Fatalf("%q: text and bytes give different strings", s)
 		}
 		got = got[1:]
-		if !json.Valid(got) {
+		if !json.Valid(got) || !utf8.Valid(got) {
 			t.Fatalf("%q: %s is not JSON", s, got)
 		}
 		if want := dumbString(s); !bytes.Equal(got, want) {
@@ -39,12 +40,17 @@ func FuzzString(f *testing.F) {
 // dumbString is appendString without its haste.
 func dumbString(s []byte) []byte {
 	out := []byte{'"'}
-	for _, c := range s {
-		if c < 0x20 || c == '"' || c == '\\' {
+	for len(s) > 0 {
+		r, n := utf8.DecodeRune(s)
+		switch c := s[0]; {
+		case r == utf8.RuneError && n == 1:
+			out = fmt.Appendf(out, `\\%03o`, c)
+		case c < 0x20 || c == '"' || c == '\\':
 			out = appendEscape(out, c)
-		} else {
-			out = append(out, c)
+		default:
+			out = append(out, s[:n]...)
 		}
+		s = s[n:]
 	}
 	return append(out, '"')
 }
