@@ -80,10 +80,10 @@ func (c *checker) asTexts(at ast, l, r node) (node, node, error) {
 
 // ambiguous: where Postgres cannot choose, as it has more types than we. Beside a
 // date, an untyped operand of + may be a number, an interval or a time; of two
-// untyped ones nothing is known but for ||.
+// untyped ones nothing is known but for || and ^, which is there for numbers only.
 func (op *operator) ambiguous(l, r node) bool {
 	a, b := l.typeOf().kind == kindUnknown, r.typeOf().kind == kindUnknown
-	return a && b && op.result != kindText || (a || b) && op.result == kindDate
+	return a && b && op.result != kindText && op.name != "^" || (a || b) && op.result == kindDate
 }
 
 var intWidths = []struct {
