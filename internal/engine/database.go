@@ -25,7 +25,7 @@ func (d database) WritersGone(ctx context.Context, t *shape.Table, pause func(co
 	return d.e.db.WritersGone(ctx, t, pause)
 }
 
-func (d database) Snapshot(ctx context.Context, def *shape.Def, onStart func(wal.Snapshot) error, onRow func(wal.Tuple) error) error {
+func (d database) Snapshot(ctx context.Context, def *shape.Def, onSight func(wal.Snapshot) error, onStart func() error, onRow func(wal.Tuple) error) error {
 	if err := d.e.chaos.BeforeSnapshot(ctx); err != nil {
 		return err
 	}
@@ -35,10 +35,10 @@ func (d database) Snapshot(ctx context.Context, def *shape.Def, onStart func(wal
 	}
 	started := func(s wal.Snapshot, edges []pgquery.Edge) error {
 		// Before the shape is in the stream: who gets whose rows is what it saw.
-		if err := f.see(ctx, []uint32{def.Table.OID}, edges); err != nil {
+		if err := f.admit(ctx, def.Table.OID, edges, func() error { return onSight(s) }); err != nil {
 			return err
 		}
-		return onStart(s)
+		return onStart()
 	}
 	return d.renewed(def.Table, d.e.db.Snapshot(ctx, def, started, onRow))
 }

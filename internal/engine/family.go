@@ -3,6 +3,7 @@ package engine
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -37,6 +38,10 @@ type families struct {
 	// Postgres and writes it down.
 	turn  chan struct{}
 	known atomic.Pointer[kin]
+	// begin is held while a shape begins, and where coming, what will be known, is
+	// set: it is what is known unless somebody is about to learn. Nobody waits with it.
+	begin  sync.Mutex
+	coming kin
 	// matters: there was a shape that rows of another table may belong to.
 	matters atomic.Bool
 
@@ -69,6 +74,7 @@ func (f *families) load() error {
 		return fmt.Errorf("read fact %s of the catalogue: %w", factKin, err)
 	}
 	f.known.Store(&k)
+	f.expect(k)
 	for _, parents := range k {
 		if len(parents) > 0 {
 			f.matters.Store(true)
@@ -103,20 +109,68 @@ func (f *families) tell(in *ingest.Ingest) {
 	}
 }
 
-// see takes in what the catalogue says of everything above and below some tables.
-func (f *families) see(ctx context.Context, oids []uint32, found []pgquery.Edge) error {
+// see asks the catalogue about everything above and below some tables, and takes the
+// answer in. there are those of the tables that there are; sure: of the others, too, it
+// is known that there is nothing.
+func (f *families) see(ctx context.Context, oids []uint32, sure bool) (there []uint32, err error) {
+	err = f.inTurn(ctx, func() error {
+		var found []pgquery.Edge
+		if found, there, err = f.e.db.Kin(ctx, oids); err != nil {
+			return err
+		}
+		about := there
+		if sure {
+			about = oids
+		}
+		return f.learn(ctx, about, found)
+	})
+	return there, err
+}
+
+// inTurn runs do when nobody else learns. Who asks the catalogue does so in there: an
+// older answer must not be taken in behind a newer one.
+func (f *families) inTurn(ctx context.Context, do func() error) error {
 	select {
 	case f.turn <- struct{}{}:
 		defer func() { <-f.turn }()
+		return do()
 	case <-ctx.Done():
 		return ctx.Err()
 	}
+}
+
+// learn takes an answer of the catalogue in. What is known is written down when the
+// shapes that it rotates are gone: after a crash before that it is noticed again, and
+// no shape is given the rows of a family that is not the one of its first rows.
+func (f *families) learn(ctx context.Context, oids []uint32, found []pgquery.Edge) error {
 	was := *f.known.Load()
 	n := was.learn(oids, found)
-	if len(n.added)+len(n.removed) == 0 && len(n.kin) == len(was) {
+	if n.none(was) {
 		return nil
 	}
-	changed := make(map[uint32]string) // tables whose rows changed without a word
+	changed, err := f.changed(ctx, was, n)
+	if err != nil {
+		return err
+	}
+	f.expect(n.kin)
+	defer func() { f.expect(*f.known.Load()) }()
+	if err := f.rotate(ctx, changed); err != nil {
+		return err
+	}
+	if len(n.added)+len(n.removed) > 0 {
+		f.matters.Store(true)
+	}
+	if err := f.write(n.kin); err != nil {
+		return err
+	}
+	f.known.Store(&n.kin)
+	f.e.stream.Load().ingest.SetKin(n.kin.ancestors())
+	return nil
+}
+
+// changed are the tables whose rows changed without a word, and why.
+func (f *families) changed(ctx context.Context, was kin, n news) (map[uint32]string, error) {
+	changed := make(map[uint32]string)
 	for oid := range was.below(n.left) {
 		changed[oid] = "it was detached, and may not have been published since"
 	}
@@ -128,7 +182,7 @@ func (f *families) see(ctx context.Context, oids []uint32, found []pgquery.Edge)
 	for _, a := range n.added {
 		empty, err := f.empty(ctx, a)
 		if err != nil {
-			return err
+			return nil, err
 		}
 		if empty {
 			continue
@@ -137,17 +191,79 @@ func (f *families) see(ctx context.Context, oids []uint32, found []pgquery.Edge)
 			changed[oid] = "a partition or inheritance child was attached"
 		}
 	}
-	f.rotate(changed)
-	if len(n.added)+len(n.removed) > 0 {
-		f.matters.Store(true)
-	}
-	if err := f.write(n.kin); err != nil {
+	return changed, nil
+}
+
+// expect says what will be known: whoever begins from now on is compared with it.
+func (f *families) expect(k kin) {
+	f.begin.Lock()
+	defer f.begin.Unlock()
+	f.coming = k
+}
+
+// admit lets a shape begin (it is then one that Sees) whose snapshot found edges above
+// and below its table, unless its family is another by now. Who learns of a change
+// later finds the shape, and who did before has not missed it.
+func (f *families) admit(ctx context.Context, oid uint32, edges []pgquery.Edge, begin func() error) error {
+	if done, err := f.admitNow(oid, edges, begin); done {
 		return err
 	}
-	f.known.Store(&n.kin)
-	f.e.stream.Load().ingest.SetKin(n.kin.ancestors())
+	return f.inTurn(ctx, func() error {
+		found, _, err := f.e.db.Kin(ctx, []uint32{oid})
+		if err != nil {
+			return err
+		}
+		if err := f.learn(ctx, []uint32{oid}, found); err != nil {
+			return err
+		}
+		if err := f.same(ctx, edges, found); err != nil {
+			return err
+		}
+		return begin() // it is our turn: nobody learns
+	})
+}
+
+// admitNow is admit where nothing is new.
+func (f *families) admitNow(oid uint32, edges []pgquery.Edge, begin func() error) (done bool, err error) {
+	f.begin.Lock()
+	defer f.begin.Unlock()
+	for _, k := range []kin{*f.known.Load(), f.coming} {
+		if !k.learn([]uint32{oid}, edges).none(k) {
+			return false, nil
+		}
+	}
+	return true, begin()
+}
+
+// same is an error if first rows that found some edges are not those of a family with
+// others: a partition that came empty, all of whose rows come in the stream, is no
+// difference.
+func (f *families) same(ctx context.Context, edges, found []pgquery.Edge) error {
+	for _, e := range found {
+		if slices.Contains(edges, e) {
+			continue
+		}
+		empty := false
+		if e.Together {
+			var err error
+			if empty, err = f.e.db.BornEmpty(ctx, e.Child); err != nil {
+				return err
+			}
+		}
+		if !empty {
+			return errFamily
+		}
+	}
+	for _, e := range edges {
+		if !slices.Contains(found, e) {
+			return errFamily
+		}
+	}
 	return nil
 }
+
+var errFamily = &pgquery.Error{Kind: pgquery.ErrSchemaChanged,
+	Err: errors.New("a partition or inheritance child came or went while its first rows were read")}
 
 // empty reports whether a new partition had no rows when it became one.
 func (f *families) empty(ctx context.Context, a pgquery.Edge) (bool, error) {
@@ -173,23 +289,22 @@ func (f *families) watched(oid uint32) bool {
 }
 
 // rotate gives the shapes up whose snapshot was taken before what has happened to
-// their tables.
-func (f *families) rotate(changed map[uint32]string) {
+// their tables, and returns when that is durable.
+func (f *families) rotate(ctx context.Context, changed map[uint32]string) error {
 	for oid := range changed {
 		f.e.db.Invalidate(oid) // who comes next must not be given what it was
 	}
-	if len(changed) == 0 {
-		return
+	why := make(map[string]struct{})
+	for _, text := range changed {
+		why[text] = struct{}{}
 	}
-	var gone []*registry.Shape
-	for sp := range f.e.registry.All() {
-		if changed[sp.Def().Table.OID] != "" && sp.Sees() != nil {
-			gone = append(gone, sp)
+	for text := range why {
+		err := f.e.giveUp(ctx, func(sp *registry.Shape) bool { return changed[sp.Def().Table.OID] == text }, shape.ReasonSchema, text)
+		if err != nil {
+			return err
 		}
 	}
-	for _, sp := range gone {
-		f.e.stream.Load().ingest.Remove(sp, shape.ReasonSchema, changed[sp.Def().Table.OID])
-	}
+	return nil
 }
 
 func (f *families) write(k kin) error {
@@ -279,7 +394,8 @@ func (f *families) lookUp(ctx context.Context, oids []uint32) (unseen []uint32, 
 	// Or a connection that has died without a word would keep all from learning more.
 	ctx, cancel := context.WithTimeout(ctx, reconcileLimit)
 	defer cancel()
-	found, there, err := f.e.db.Kin(ctx, oids)
+	was := len(*f.known.Load())
+	there, err := f.see(ctx, oids, false)
 	if err != nil {
 		return nil, err
 	}
@@ -287,10 +403,6 @@ func (f *families) lookUp(ctx context.Context, oids []uint32) (unseen []uint32, 
 		if !slices.Contains(there, oid) {
 			unseen = append(unseen, oid)
 		}
-	}
-	was := len(*f.known.Load())
-	if err := f.see(ctx, there, found); err != nil {
-		return nil, err
 	}
 	if len(*f.known.Load()) != was {
 		f.lookNow() // a new partition wants its replica identity

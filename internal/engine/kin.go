@@ -28,6 +28,9 @@ type news struct {
 	kin     kin      // what is known after it
 }
 
+// none reports whether it is no news to who knew k.
+func (n news) none(k kin) bool { return len(n.added)+len(n.removed) == 0 && len(n.kin) == len(k) }
+
 // learn takes in what the catalogue said of everything above and below some
 // tables.
 func (k kin) learn(oids []uint32, found []pgquery.Edge) news {

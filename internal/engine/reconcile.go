@@ -38,11 +38,7 @@ func (e *Engine) reconcile(ctx context.Context, seen map[uint32]looked) error {
 		return nil
 	}
 	oids := slices.Sorted(maps.Keys(watched))
-	found, _, err := e.db.Kin(ctx, oids)
-	if err != nil {
-		return err
-	}
-	if err := e.families.see(ctx, oids, found); err != nil {
+	if _, err := e.families.see(ctx, oids, true); err != nil {
 		return err
 	}
 	if err := e.publishing.look(ctx, oids); err != nil {

@@ -68,3 +68,30 @@ func TestGivenUpStaysGivenUp(t *testing.T) {
 		})
 	}
 }
+
+// A shape that is removed while it is written down that it is ill goes.
+func TestRemovedWhileQuarantined(t *testing.T) {
+	bubble(t, 1, func(r *rig) {
+		release, busy := make(chan struct{}), make(chan struct{})
+		var once atomic.Bool
+		r.conf.BeforeQuarantine = func() {
+			if once.CompareAndSwap(false, true) {
+				close(busy)
+				<-release
+			}
+		}
+		r.restart(false)
+		sick, a := r.follow("i = 50")
+		r.apply(func(shape.ID, *wal.Change) { panic(errBoom) })
+		r.put("1", 50, 51)
+		<-busy
+		r.engine.Ingest.Remove(sick, shape.ReasonSchema, "")
+		close(release)
+		if reason := r.gone(a); reason != shape.ReasonSchema {
+			r.Errorf("it went for %q", reason)
+		}
+		if now := r.engine.Registry.ByHandle(a.Handle); now != nil {
+			r.Errorf("it is there, %s", now.State())
+		}
+	})
+}

@@ -25,12 +25,12 @@ type burial struct {
 type graveyard struct {
 	mu    sync.Mutex // leaf lock: held for slice and map operations only
 	queue []burial
-	seen  map[shape.ID]struct{} // queued or under way
-	poke  chan struct{}         // one slot
+	seen  map[shape.ID]burial // queued or under way, the last
+	poke  chan struct{}       // one slot
 }
 
 func newGraveyard() *graveyard {
-	return &graveyard{seen: make(map[shape.ID]struct{}), poke: make(chan struct{}, 1)}
+	return &graveyard{seen: make(map[shape.ID]burial), poke: make(chan struct{}, 1)}
 }
 
 func (in *Ingest) bury(sp *registry.Shape, reason shape.Reason, detail string) {
@@ -48,9 +48,10 @@ func (in *Ingest) layOut(b burial) {
 	// Whoever takes its shard over does not know that it cannot be continued.
 	sp.Leave()
 	g.mu.Lock()
-	_, twice := g.seen[sp.ID()]
+	was, twice := g.seen[sp.ID()]
+	twice = twice && (b.ill || !was.ill) // one who is ill may yet be told to go
 	if !twice {
-		g.seen[sp.ID()] = struct{}{}
+		g.seen[sp.ID()] = b
 		g.queue = append(g.queue, b)
 	}
 	g.mu.Unlock()

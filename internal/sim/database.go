@@ -78,7 +78,7 @@ func (d *Database) WritersGone(ctx context.Context, t *shape.Table, _ func(conte
 }
 
 // Snapshot implements snapshot.Database.
-func (d *Database) Snapshot(ctx context.Context, def *shape.Def, onStart func(wal.Snapshot) error, onRow func(wal.Tuple) error) error {
+func (d *Database) Snapshot(ctx context.Context, def *shape.Def, onSight func(wal.Snapshot) error, onStart func() error, onRow func(wal.Tuple) error) error {
 	d.pause()
 	p := d.PG
 	p.mu.Lock()
@@ -93,7 +93,10 @@ func (d *Database) Snapshot(ctx context.Context, def *shape.Def, onStart func(wa
 	d.pause()
 	// Read after the snapshot was taken, as pgquery does.
 	sees.Until = p.End()
-	if err := onStart(sees); err != nil {
+	if err := onSight(sees); err != nil {
+		return err
+	}
+	if err := onStart(); err != nil {
 		return err
 	}
 	d.pause()

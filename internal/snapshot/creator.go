@@ -40,9 +40,9 @@ type Database interface {
 	// may have written to the table before it. It looks from time to time and
 	// calls pause in between.
 	WritersGone(ctx context.Context, t *shape.Table, pause func(context.Context, time.Duration) error) (wal.LSN, error)
-	// Snapshot calls onStart once with what the snapshot sees, then onRow for
-	// each row; a row is valid during the call only.
-	Snapshot(ctx context.Context, def *shape.Def, onStart func(wal.Snapshot) error, onRow func(wal.Tuple) error) error
+	// Snapshot calls onSight once with what the snapshot sees, which does not wait,
+	// then onStart, then onRow for each row; a row is valid during the call only.
+	Snapshot(ctx context.Context, def *shape.Def, onSight func(wal.Snapshot) error, onStart func() error, onRow func(wal.Tuple) error) error
 	// Explain turns an error of the above into a *Failure or *SchemaChanged.
 	Explain(err error) error
 }
@@ -288,13 +288,11 @@ func (c *Creator) make(ctx context.Context, sp *registry.Shape) (rows int, err e
 	w.at("first rows")
 	snap := c.opts.Log.NewSnapshot(sp.ID(), c.opts.ChunkBytes)
 	var sees wal.Snapshot
-	onStart := func(s wal.Snapshot) error {
+	onSight := func(s wal.Snapshot) error {
 		sees = s
-		if err := sp.SetSnapshot(sees, snap); err != nil {
-			return err
-		}
-		return c.opts.Stream.Join(ctx, sp, from)
+		return sp.SetSnapshot(sees, snap)
 	}
+	onStart := func() error { return c.opts.Stream.Join(ctx, sp, from) }
 	var buf []byte
 	onRow := func(row wal.Tuple) error {
 		rows++
@@ -302,7 +300,7 @@ func (c *Creator) make(ctx context.Context, sp *registry.Shape) (rows int, err e
 		buf = consume.AppendInsertRow(buf[:0], def, row)
 		return snap.Append(buf)
 	}
-	if err := c.opts.Database.Snapshot(ctx, def, onStart, onRow); err != nil {
+	if err := c.opts.Database.Snapshot(ctx, def, onSight, onStart, onRow); err != nil {
 		return rows, fmt.Errorf("read the first rows: %w", err)
 	}
 	if err := snap.Finish(consume.AppendSnapshotEnd(nil, &sees)); err != nil {

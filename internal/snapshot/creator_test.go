@@ -47,8 +47,8 @@ func (p *place) WritersGone(ctx context.Context, _ *shape.Table, again pause) (w
 	return 1, p.writers(ctx, again)
 }
 
-func (p *place) Snapshot(_ context.Context, _ *shape.Def, onStart func(wal.Snapshot) error, _ func(wal.Tuple) error) error {
-	return onStart(wal.Snapshot{Xmin: 1, Xmax: 1, Until: 1})
+func (p *place) Snapshot(_ context.Context, _ *shape.Def, onSight func(wal.Snapshot) error, onStart func() error, _ func(wal.Tuple) error) error {
+	return errors.Join(onSight(wal.Snapshot{Xmin: 1, Xmax: 1, Until: 1}), onStart())
 }
 
 func newPlace(t *testing.T, workers int, writers func(context.Context, pause) error) (*place, *Creator) {
