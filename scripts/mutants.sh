@@ -81,7 +81,7 @@ mutant clause-panics internal/route/lookup.go \
 mutant short-doubt internal/ingest/kin.go \
 	'if w.private || at == 0 || w.pos <= wal.LSN(at) {' 'if w.private || at == 0 {' ./internal/ingest 'DoubtLasts'
 mutant no-doubt internal/ingest/spine.go \
-	'if s.index.InDoubt(ch.Rel.OID) {' 'if false {' ./test/e2e 'TestPartitions$|TestManyShapesOnPartitions'
+	'if s.index.InDoubt(ch.Rel) {' 'if false {' ./test/e2e 'TestPartitions$|TestManyShapesOnPartitions'
 mutant truncate-under-snapshot internal/pgquery/snapshot.go \
 	'script += "LOCK TABLE " + name' 'script += "LOCK TABLE ONLY " + name' ./internal/pgquery 'KeepsTruncateOut'
 mutant born-full internal/pgquery/kin.go \
@@ -94,5 +94,11 @@ mutant missed-live internal/engine/reconcile.go \
 	'l.Fingerprint != f || id > l.newest' 'l.Fingerprint != f' ./internal/engine 'Looked'
 mutant stale-ancestors internal/engine/family.go \
 	'for oid := range f.known.Load().above(rel.OID) {' 'for _, oid := range []uint32{rel.OID} {' ./test/e2e 'ColumnOfAllPartitions'
+mutant column-by-name internal/shape/fits.go \
+	'case n.Num != c.Num:' 'case false:' ./internal/shape 'Fits'
+mutant put-back internal/engine/published.go \
+	'if ok && !slices.ContainsFunc(m.By' 'if !ok && !slices.ContainsFunc(m.By' ./internal/engine 'PublishedLearns'
+mutant equal-rows internal/consume/twins.go \
+	'if p.undo(string(key)) {' 'if false {' ./internal/consume 'EqualRows'
 
 exit $wrong

@@ -103,10 +103,10 @@ func (rp *replay) clear(ctx context.Context, rel *wal.Relation) error {
 	limit := time.Now().Add(kinLimit)
 	t := time.NewTicker(kinPoll)
 	defer t.Stop()
-	for rp.index.InDoubt(rel.OID) {
+	for rp.index.InDoubt(rel) {
 		now := rp.w.in.kin.Load()
 		rp.index.SetKin(now.kin)
-		if !rp.index.InDoubt(rel.OID) {
+		if !rp.index.InDoubt(rel) {
 			break
 		}
 		if time.Now().After(limit) {
@@ -129,7 +129,11 @@ func (rp *replay) giveUp(rel *wal.Relation) {
 	why := &consume.Rotate{Reason: shape.ReasonSchema, Detail: fmt.Sprintf(
 		"whether %q.%q is a partition of the table could not be found out within %s", rel.Schema, rel.Name, kinLimit)}
 	for _, id := range rp.index.Partitioned(nil) {
-		if m := rp.w.members[id]; m != nil && !m.dead {
+		m := rp.w.members[id]
+		if m != nil && !route.MayHold(m.shape.Def().Table, rel) {
+			continue
+		}
+		if m != nil && !m.dead {
 			rp.note(rp.w.settle(m, why))
 		}
 		rp.index.Remove(id) // or the next such table would be waited for as long

@@ -157,7 +157,7 @@ func (s *spine) relation(tx *wal.Txn, rel *wal.Relation) {
 func (s *spine) change(tx *wal.Txn, ch wal.Change) {
 	s.inTxn = true
 	if ch.Rel != s.clear {
-		if s.index.InDoubt(ch.Rel.OID) {
+		if s.index.InDoubt(ch.Rel) {
 			s.doubt(tx)
 		} else {
 			s.clear = ch.Rel

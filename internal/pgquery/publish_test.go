@@ -373,6 +373,22 @@ func TestForeignAndUnloggedPartitions(t *testing.T) {
 	}
 }
 
+func TestWatchUnlogged(t *testing.T) {
+	pg := pgtest.New(t)
+	pg.Exec(`create publication everything for all tables; create table p (i int) partition by range (i); create table p1 partition of p default`)
+	db := open(t, pg, func(c *Config) { c.Publication = "everything" })
+	oid := table(t, db, "p").OID
+	for _, c := range []struct {
+		logged    string
+		published bool
+	}{{"logged", true}, {"unlogged", false}} {
+		pg.Exec("alter table p1 set " + c.logged)
+		if m, err := db.Watch(t.Context(), []uint32{oid}); err != nil || m[oid].Published != c.published {
+			t.Errorf("partition %s: %+v, %v", c.logged, m, err)
+		}
+	}
+}
+
 func TestWatch(t *testing.T) {
 	pg := pgtest.New(t)
 	pg.Exec(`create publication ` + pub + `; create table a (i int primary key); create table b (i int);

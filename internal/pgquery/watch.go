@@ -19,7 +19,8 @@ type Fingerprint struct {
 	// FULL.
 	Full bool
 	// Published: it is in the publication of Config, with all descendants, all
-	// columns, all rows and all operations.
+	// columns, all rows and all operations, and all are replicated: a publication of
+	// all tables has unlogged ones as well.
 	Published bool
 }
 
@@ -52,7 +53,7 @@ func (db *DB) Watch(ctx context.Context, oids []uint32) (map[uint32]Fingerprint,
 			m := &all[i]
 			f := out[m.Root]
 			f.Full = f.Full && (!m.HoldsRows() || m.Identity == "f")
-			f.Published = f.Published && m.Published && !m.Filtered
+			f.Published = f.Published && m.Published && !m.Filtered && m.Persistence == "p"
 			out[m.Root] = f
 		}
 		return nil

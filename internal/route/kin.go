@@ -1,6 +1,9 @@
 package route
 
-import "github.com/spillway-sync/spillway/internal/shape"
+import (
+	"github.com/spillway-sync/spillway/internal/shape"
+	"github.com/spillway-sync/spillway/internal/wal"
+)
 
 // Kin says whose shapes get a table's rows besides its own: for a partition or an
 // inheritance child the oids of all its ancestors, for another table none. A
@@ -15,15 +18,31 @@ type Kin map[uint32][]uint32
 // SetKin replaces what the index knows of ancestors.
 func (x *Index) SetKin(k Kin) { x.kin = k }
 
-// InDoubt reports whether the table may be a partition of a table with shapes:
-// its rows cannot be routed before that is known. Only partitions come to a
-// publication by themselves, so that ancestors of other kinds are always known.
-func (x *Index) InDoubt(oid uint32) bool {
+// InDoubt reports whether a relation may be a partition of a table with shapes: its
+// rows cannot be routed before that is known. Only partitions come to a publication by
+// themselves, unless it is one of all tables or of a schema; what comes then is mostly
+// told by its columns.
+func (x *Index) InDoubt(rel *wal.Relation) bool {
 	if x.roots == 0 {
 		return false
 	}
-	_, known := x.kin[oid]
-	return !known
+	if _, known := x.kin[rel.OID]; known {
+		return false
+	}
+	for _, t := range x.tables {
+		for version := range t.versions {
+			if MayHold(version, rel) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// MayHold reports whether a relation may be a partition of a table: it has all columns
+// of the key, which every shape on the table has.
+func MayHold(t *shape.Table, rel *wal.Relation) bool {
+	return shape.Align(t, rel).Check(t.KeyColumns()) == nil
 }
 
 // Partitioned appends the shapes on partitioned tables to dst.

@@ -14,6 +14,9 @@ type table struct {
 	plain   []int32 // those without a WHERE clause
 	root    node    // the places of all others
 	columns []*column
+	// versions are those of a partitioned table that definitions were made of, with
+	// the number of them.
+	versions map[*shape.Table]int
 
 	// How the relation that is current maps to the versions of the table that
 	// definitions were made of: nearly always one.
@@ -59,6 +62,12 @@ func (x *Index) add(t *table, n int32) {
 	e := x.entries.at(n)
 	e.all = int32(len(t.all))
 	t.all = append(t.all, n)
+	if partitioned(e.def) {
+		if t.versions == nil {
+			t.versions = make(map[*shape.Table]int)
+		}
+		t.versions[e.def.Table]++
+	}
 	if e.def.Where == nil {
 		e.plain = int32(len(t.plain))
 		t.plain = append(t.plain, n)
@@ -81,6 +90,11 @@ func (x *Index) remove(t *table, n int32) {
 	t.all[e.all] = last
 	x.entries.at(last).all = e.all
 	t.all = cut(t.all)
+	if partitioned(e.def) {
+		if t.versions[e.def.Table]--; t.versions[e.def.Table] == 0 {
+			delete(t.versions, e.def.Table)
+		}
+	}
 	if e.def.Where == nil {
 		last := t.plain[len(t.plain)-1]
 		t.plain[e.plain] = last
