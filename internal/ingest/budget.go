@@ -38,6 +38,9 @@ func (in *Ingest) keepBudget() {
 		in.opts.Logger.Warn("the journal is near its budget, and no shape holds it", "bytes", st.Bytes, "budget", budget)
 		return
 	}
+	if out(sp) {
+		return // it leaves at the end of the open transaction
+	}
 	in.respite = in.now() + respite*in.opts.FlushEvery
 	in.quarantine(sp, shape.ReasonBudget, fmt.Sprintf("the journal holds %d bytes for it, the budget is %d", st.Bytes, budget))
 }

@@ -135,8 +135,12 @@ func (in *Ingest) inter(ctx context.Context, b burial) error {
 
 // putAway makes durable that a shape is out of the stream.
 func (in *Ingest) putAway(b *burial) error {
-	if b.ill && b.shape.State() != registry.Live {
+	switch state := b.shape.State(); {
+	case !b.ill || state == registry.Live:
+	case state == registry.Snapshotting:
 		b.ill = false // nobody can read a part of the first rows
+	default:
+		return nil // it is out of the stream already, for another reason
 	}
 	if !b.ill {
 		return in.opts.Registry.Remove(b.shape, b.reason)
