@@ -14,8 +14,14 @@ type collation struct {
 	Locale   string `json:"locale"`   // ICU and builtin
 }
 
-// bytewise: the collation orders UTF-8 text by its bytes.
-func (c collation) bytewise() bool {
+// bytewise: the collation orders UTF-8 text by its bytes. What Postgres compares are the
+// bytes that it stores: of other encodings only LATIN1 has the order of UTF-8.
+func (c collation) bytewise(encoding string) bool {
+	switch encoding {
+	case "UTF8", "LATIN1", "SQL_ASCII":
+	default:
+		return false
+	}
 	switch c.Provider {
 	case "b":
 		return true // all builtin ones compare with memcmp

@@ -121,6 +121,19 @@ SET LOCAL standard_conforming_strings = on;
 SET LOCAL idle_in_transaction_session_timeout = 0;
 `
 
+// pinnedBy are settings that not all servers have, or need.
+func pinnedBy(conn *pgconn.PgConn) (more statement) {
+	if major(conn) >= 17 {
+		more += "SET LOCAL transaction_timeout = 0;\n"
+	}
+	// Its bytes may be anything. Converted to UTF8 one that is none would be an error:
+	// of the stream, for ever. (The replication connection does the same.)
+	if conn.ParameterStatus("server_encoding") == "SQL_ASCII" {
+		more += "SET LOCAL client_encoding = 'SQL_ASCII';\n"
+	}
+	return more
+}
+
 // How transactions begin, whatever their defaults are for the role or the database.
 const (
 	beginLook   = "BEGIN ISOLATION LEVEL READ COMMITTED;\n" + pinned

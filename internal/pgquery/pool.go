@@ -244,10 +244,7 @@ func (p *pool) fresh(ctx context.Context, begin statement, f func(pgx.Tx) error)
 }
 
 func transaction(ctx context.Context, conn *pgx.Conn, begin statement, f func(pgx.Tx) error) error {
-	if major(conn.PgConn()) >= 17 {
-		begin += "SET LOCAL transaction_timeout = 0;\n"
-	}
-	tx, err := conn.BeginTx(ctx, pgx.TxOptions{BeginQuery: begin.whole()})
+	tx, err := conn.BeginTx(ctx, pgx.TxOptions{BeginQuery: (begin + pinnedBy(conn.PgConn())).whole()})
 	if err != nil {
 		return typedIn(ctx, err)
 	}

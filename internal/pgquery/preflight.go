@@ -130,7 +130,10 @@ func (f *Server) Advice() []Fault {
 	add(f.MaxSenders > 0 && f.Senders >= f.MaxSenders, "max_wal_senders",
 		fmt.Sprintf("All %d walsenders are in use.", f.MaxSenders),
 		"Raise max_wal_senders and restart Postgres, if replication cannot start.")
-	add(f.Encoding != "UTF8", "encoding",
+	add(f.Encoding == "SQL_ASCII", "encoding",
+		"The database's encoding is SQL_ASCII: texts are taken for UTF8, and a byte that is none of it is written as \\377. Clauses count characters, where Postgres counts bytes.",
+		"Use a database with encoding UTF8.")
+	add(f.Encoding != "UTF8" && f.Encoding != "SQL_ASCII", "encoding",
 		fmt.Sprintf("The database's encoding is %s; values are converted to UTF8, and one that cannot be ends replication.", f.Encoding),
 		"Use a database with encoding UTF8.")
 	minor, known := fixedMinor[f.Version/10000]

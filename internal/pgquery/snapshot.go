@@ -118,9 +118,7 @@ func (r *reader) begin(ctx context.Context) (wal.Snapshot, []Edge, error) {
 	script := "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY;\n" + pinned + limits(0, r.db.cfg.LockLimit)
 	// The stream knows no policies. Where they would hide rows this is an error.
 	script += "SET LOCAL row_security = off;\n"
-	if major(r.conn.PgConn()) >= 17 {
-		script += "SET LOCAL transaction_timeout = 0;\n"
-	}
+	script += pinnedBy(r.conn.PgConn())
 	script += "LOCK TABLE " + name + " IN ACCESS SHARE MODE;\n" +
 		"SELECT pg_current_snapshot(), pg_current_wal_insert_lsn();\n" +
 		"SELECT a.attrelid, a.attnum, a.attname, a.atttypid, a.atttypmod FROM pg_attribute a" +

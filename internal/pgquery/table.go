@@ -289,7 +289,7 @@ func (r *columnRow) column() shape.Column {
 		if co.Provider == "d" && r.Default != nil {
 			co = *r.Default
 		}
-		c.Bytewise = co.bytewise()
+		c.Bytewise = co.bytewise(r.Encoding)
 		c.Case = co.letters(r.Encoding)
 		c.Deterministic = r.Deterministic == nil || *r.Deterministic
 	}

@@ -124,6 +124,12 @@ func Connect(ctx context.Context, cfg Config) (*Session, error) {
 	if s.log == nil {
 		s.log = slog.New(slog.DiscardHandler)
 	}
+	// Its bytes may be anything: one that cannot be converted would end every stream.
+	if conn.ParameterStatus("server_encoding") == "SQL_ASCII" {
+		if _, err := s.query(ctx, "SET client_encoding = 'SQL_ASCII'"); err != nil {
+			return nil, errors.Join(fmt.Errorf("take texts as they are: %w", err), s.Close(ctx))
+		}
+	}
 	if err := s.identify(ctx); err != nil {
 		return nil, errors.Join(err, s.Close(ctx))
 	}

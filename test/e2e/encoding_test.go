@@ -7,6 +7,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/jackc/pgx/v5"
+
 	"github.com/spillway-sync/spillway/internal/pgtest"
 )
 
@@ -243,4 +245,48 @@ func output(t *testing.T, db *pgtest.DB, query string) string {
 		t.Fatal(err)
 	}
 	return string(res[len(res)-1].Rows[0][0])
+}
+
+// In a database without an encoding a text may have any bytes. Those that are no UTF-8
+// are written as octal numbers; none of them ends the stream.
+func TestBytesThatAreNoText(t *testing.T) {
+	t.Parallel()
+	db := pgtest.New(t)
+	name := "ascii_" + db.Name
+	db.Exec("CREATE DATABASE " + name + " TEMPLATE template0 ENCODING 'SQL_ASCII' LC_COLLATE 'C' LC_CTYPE 'C'")
+	address := strings.Replace(db.URL, "/"+db.Name, "/"+name, 1)
+	t.Cleanup(func() {
+		eventually(t, 30*time.Second, "the slot to be dropped", func() error {
+			return db.Try("SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots WHERE database = '" + name + "'")
+		})
+		db.Exec("DROP DATABASE " + name + " WITH (FORCE)")
+	})
+	conn, err := pgx.Connect(t.Context(), address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close(t.Context())
+	exec := func(sql string) {
+		t.Helper()
+		if _, err := conn.Exec(t.Context(), sql); err != nil {
+			t.Fatal(err)
+		}
+	}
+	exec(`CREATE TABLE notes (t text PRIMARY KEY)`)
+	exec(`INSERT INTO notes VALUES (E'a\xff'), ('naïve')`)
+	s := newService(t, address)
+	f := newFollower(s.url, "table", "notes")
+	f.until(t, 30*time.Second, "first rows", func() error { return nil })
+	exec(`INSERT INTO notes VALUES (E'\xc3(')`)
+	f.until(t, 30*time.Second, "the log", func() error {
+		if len(f.rows) != 3 {
+			return fmt.Errorf("%d rows", len(f.rows))
+		}
+		return nil
+	})
+	for _, want := range []string{`a\377`, "naïve", `\303(`} {
+		if row := f.rows[`"public"."notes"/"`+want+`"`]; row == nil || *row["t"] != want {
+			t.Errorf("%s is missing in %v", want, f.rows)
+		}
+	}
 }
