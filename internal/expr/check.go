@@ -358,6 +358,9 @@ func (c *checker) settleBy(n *constant, to typ, written bool, read func(text []b
 			if errors.As(err, &dims) {
 				return nil, c.fail(n.at, dims.Error())
 			}
+			if errors.Is(err, errServers) {
+				return nil, c.fail(n.at, "invalid syntax for type "+to.String()+" on some servers: "+text)
+			}
 			if written && n.param == nil {
 				return nil, c.fail(n.at, `could not cast value "`+text+`" from text to `+to.String())
 			}

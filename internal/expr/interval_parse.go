@@ -80,7 +80,7 @@ func parseIntervalAs(text []byte, fields fieldSet) (value, error) {
 		switch err := d.decode(tokens); {
 		case err == nil:
 			return d.sum.value()
-		case errors.Is(err, errRange):
+		case errors.Is(err, errRange), errors.Is(err, errServers):
 			return value{}, err
 		}
 	}
@@ -187,12 +187,18 @@ type intervalDecoder struct {
 	unit   unit   // of the number to the left
 	seen   uint32 // units that had a number
 	ago    bool
+	// lone: the unit to the right had no number yet. newer: Postgres 17 and newer
+	// take such units, and an ago that is not the end, for errors.
+	lone, newer bool
 }
 
 func (d *intervalDecoder) decode(tokens []timeToken) error {
 	for i := len(tokens) - 1; i >= 0; i-- {
 		t := tokens[i]
 		var err error
+		word := t.class == classWord || t.class == classSpecial
+		d.newer = d.newer || word && (d.lone || t.text == "ago" && i < len(tokens)-1)
+		d.lone = word && t.text != "ago"
 		switch t.class {
 		case classTime:
 			err = d.clock(t.text, 1)
@@ -215,6 +221,9 @@ func (d *intervalDecoder) decode(tokens []timeToken) error {
 	}
 	if d.seen == 0 {
 		return errSyntax
+	}
+	if d.newer || d.lone {
+		return errServers
 	}
 	if d.ago {
 		return d.negate()

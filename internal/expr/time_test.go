@@ -55,6 +55,8 @@ func TestTimeValues(t *testing.T) {
 		{"interval '1 mon' > interval '29 days 23:59:59.999999'", "t"},
 		{"ts + interval '300000 years'", "out of range"},
 		{"ts - timestamp 'infinity'", "servers differ"},
+		{"('month ' || f)::interval", "servers differ"},
+		{"('1 day 02:03 hours ago' || '')::interval", "P-1DT-2H-3M"},
 		{"iv * 'Infinity'::float8", "servers differ"},
 		{"interval 'P3Y10M329DT27H10M27.5465S' * f", "servers differ"},
 	} {
@@ -103,6 +105,9 @@ func TestTimeCanonical(t *testing.T) {
 func TestTimeRefused(t *testing.T) {
 	for _, c := range [][2]string{
 		{"iv > 'infinity'", "At location 5: invalid syntax for type interval: infinity"},
+		{"iv > 'month 100'", "At location 5: invalid syntax for type interval on some servers: month 100"},
+		{"iv > '1 day month'", "At location 5: invalid syntax for type interval on some servers: 1 day month"},
+		{"iv > '1 day ago 2 hours'", "At location 5: invalid syntax for type interval on some servers: 1 day ago 2 hours"},
 		{"iv > '1 fortnight'", "At location 5: invalid syntax for type interval: 1 fortnight"},
 		{"iv > interval '1' day to year", `At location 40: syntax error at or near "year"`},
 		{"iv > interval '1' \"day\"", `At location 33: syntax error at or near ""day""`},
