@@ -64,6 +64,7 @@ type table struct {
 	columns []column
 	key     []string // quoted names; none: no primary key
 	ids     int
+	added   int // columns that were added, the last ones
 	// leaves are its partitions, for part = 'p0' and so on; none: it has no such.
 	leaves []string
 }
@@ -190,6 +191,21 @@ func (t *table) statement(rng *rand.Rand) string {
 	}
 	c := t.columns[2+rng.IntN(len(t.columns)-2)]
 	return "UPDATE " + name + " SET " + c.name + " = " + c.kind.literal(rng) + some
+}
+
+// much is many changes of rows of which few are left, in one transaction with all that
+// is around it.
+func (t *table) much(rng *rand.Rand) string {
+	first, n := t.ids, 300+rng.IntN(1200)
+	t.ids += n
+	vals := []string{fmt.Sprintf("%d + g", first), fmt.Sprintf("'p' || g %% %d", max(3, len(t.leaves)))}
+	for _, c := range t.columns[2:] {
+		vals = append(vals, c.kind.literal(rng))
+	}
+	these := fmt.Sprintf(" WHERE id > %d AND id <= %d", first, first+n)
+	c := t.columns[2+rng.IntN(len(t.columns)-2)]
+	return fmt.Sprintf("INSERT INTO %[1]s (%[2]s) SELECT %[3]s FROM generate_series(1, %[4]d) g; UPDATE %[1]s SET %[5]s = %[6]s%[7]s; DELETE FROM %[1]s%[7]s AND id %% 100 <> 0",
+		t.name, strings.Join(t.names(), ", "), strings.Join(vals, ", "), n, c.name, c.kind.literal(rng), these)
 }
 
 // condition is a random WHERE clause.

@@ -2,11 +2,9 @@ package e2e
 
 import (
 	"context"
-	"encoding/json"
 	"flag"
 	"fmt"
 	"math/rand/v2"
-	"net/http"
 	"slices"
 	"strings"
 	"sync"
@@ -47,12 +45,14 @@ func TestProperty(t *testing.T) {
 			}
 		}
 	}
+	all := &happened{times: make(map[string]int)}
+	t.Cleanup(func() { all.told(t) })
 	for seed := range seeds {
 		t.Run(fmt.Sprintf("seed=%d", seed), func(t *testing.T) {
 			if *propertyFor == 0 {
 				t.Parallel()
 			}
-			newProperty(t, seed).run()
+			newProperty(t, seed, all).run()
 		})
 	}
 }
@@ -70,6 +70,7 @@ type property struct {
 	clients sync.WaitGroup
 	came    uint64 // clients so far
 	crashes crashes
+	*happened
 }
 
 // crashes counts those that began, and those after which the service is back.
@@ -89,8 +90,8 @@ type watched struct {
 	news   chan struct{} // closed when a state is added
 }
 
-func newProperty(t *testing.T, seed uint64) *property {
-	p := &property{t: t, rng: rand.New(rand.NewPCG(seed, 1)), seed: seed, db: pgtest.New(t), done: make(chan struct{})}
+func newProperty(t *testing.T, seed uint64, all *happened) *property {
+	p := &property{t: t, happened: all, rng: rand.New(rand.NewPCG(seed, 1)), seed: seed, db: pgtest.New(t), done: make(chan struct{})}
 	// What the service says must not depend on it.
 	p.db.Exec(fmt.Sprintf("ALTER DATABASE %s SET TimeZone = 'Asia/Kolkata'; ALTER DATABASE %[1]s SET DateStyle = 'SQL, MDY'; ALTER DATABASE %[1]s SET extra_float_digits = 0", p.db.Value("SELECT quote_ident(current_database())")))
 	p.db.Exec(moodType)
@@ -182,10 +183,11 @@ func (p *property) run() {
 	for _, w := range p.shapes {
 		p.join(w)
 	}
-	for n := range 40 {
+	for range 40 {
 		p.round(look, one, two)
 		switch p.rng.IntN(12) {
 		case 0:
+			p.count("crash")
 			p.crashes.began.Add(1)
 			p.service.kill()
 			p.service.start()
@@ -195,9 +197,10 @@ func (p *property) run() {
 		case 2:
 			p.join(p.shapes[p.rng.IntN(len(p.shapes))])
 		case 3:
-			if n%2 == 0 {
-				p.upset(look, one)
+			if p.rng.IntN(2) == 0 {
+				p.fault() // a worker is replaced while shapes go
 			}
+			p.upset(look, one)
 		}
 	}
 	close(p.done)
@@ -212,8 +215,10 @@ func (p *property) round(look, one, two *pgx.Conn) {
 		if p.try(two, "BEGIN; "+p.statements(1+p.rng.IntN(3))) == nil {
 			p.must(two, "COMMIT")
 			p.note(look)
+			p.count("commit within a transaction")
 		} else {
 			p.must(two, "ROLLBACK")
+			p.count("lock not granted")
 		}
 		if p.rng.IntN(2) == 0 {
 			// What comes now may want a row that the other has changed: it waits for nobody.
@@ -222,9 +227,11 @@ func (p *property) round(look, one, two *pgx.Conn) {
 	}
 	if p.rng.IntN(5) == 0 {
 		p.must(one, "ROLLBACK")
+		p.count("rollback")
 		return
 	}
 	p.must(one, "COMMIT")
+	p.count("commit")
 	p.note(look)
 }
 
@@ -233,144 +240,35 @@ func (p *property) statements(n int) string {
 	for range n {
 		t := p.tables[p.rng.IntN(len(p.tables))]
 		s := t.statement(p.rng)
+		if p.rng.IntN(20) == 0 {
+			s = t.much(p.rng)
+			p.count("large transaction")
+			if t.key == nil { // docs/shapes.md: what comes and goes in one cannot be told
+				p.breaks(append(t.leaves, t.name)...)
+			}
+		}
 		switch p.rng.IntN(8) {
 		case 0:
 			s = "SAVEPOINT a; " + s + "; ROLLBACK TO a"
+			p.count("rollback to a savepoint")
 		case 1:
 			s = "SAVEPOINT a; " + s + "; RELEASE a"
+			p.count("savepoint")
+		}
+		for _, w := range []string{"SET id = id +", "SET part =", "SET id = id ", "DELETE"} {
+			if strings.Contains(s, w) {
+				p.count(w)
+			}
 		}
 		all = append(all, s)
 	}
 	return strings.Join(all, "; ")
 }
 
-// upset does what rotates shapes of a table.
-func (p *property) upset(look, conn *pgx.Conn) {
-	t := p.tables[p.rng.IntN(len(p.tables))]
-	leaf := -1
-	if t.leaves != nil {
-		leaf = p.rng.IntN(len(t.leaves))
-	}
-	switch n := p.rng.IntN(6); {
-	case n < 2 && leaf >= 0:
-		p.exchange(look, conn, t, leaf)
-		return
-	case n == 2 && leaf >= 0:
-		n := len(t.leaves)
-		p.breaks(t.name) // by an update that comes before its replica identity is set
-		name, identity := t.leaf(), ""
-		if t.key == nil { // until it is set Postgres refuses updates
-			identity = "; ALTER TABLE " + name + " REPLICA IDENTITY FULL"
-		}
-		p.must(conn, "BEGIN; CREATE TABLE "+name+" PARTITION OF "+t.name+t.of(n)+identity+"; "+t.insertInto(p.rng, 2, t.name, n)+"; "+t.insertInto(p.rng, 2, name, n)+"; COMMIT")
-	case n == 3 && leaf >= 0:
-		p.breaks(t.name, t.leaves[leaf])
-		p.must(conn, "BEGIN; "+t.statement(p.rng)+"; TRUNCATE "+t.leaves[leaf]+"; "+t.insert(p.rng, 5)+"; COMMIT")
-	case n < 5:
-		p.breaks(append(t.leaves, t.name)...)
-		p.must(conn, "BEGIN; "+t.statement(p.rng)+"; TRUNCATE "+t.name+"; "+t.insert(p.rng, 5)+"; COMMIT")
-	default:
-		p.breaks(append(t.leaves, t.name)...)
-		c := column{quoted(fmt.Sprintf("added%d", len(t.columns))), kinds[p.rng.IntN(len(kinds))]}
-		p.must(conn, "ALTER TABLE "+t.name+" ADD COLUMN "+c.name+" "+c.kind.name)
-		t.columns = append(t.columns, c)
-	}
-	p.note(look)
-}
-
-// exchange detaches a partition, changes it, and attaches it again. The stream tells
-// nothing of it: what the service is to notice is waited for, since until then its
-// clients hold what no SELECT returns.
-func (p *property) exchange(look, conn *pgx.Conn, t *table, leaf int) {
-	name := t.leaves[leaf]
-	for _, sql := range []string{
-		"ALTER TABLE " + t.name + " DETACH PARTITION " + name,
-		t.insertInto(p.rng, 3, name, leaf),
-		"ALTER TABLE " + t.name + " ATTACH PARTITION " + name + t.of(leaf),
-	} {
-		if !strings.HasPrefix(sql, "ALTER") {
-			p.must(conn, sql)
-			p.note(look)
-			continue
-		}
-		p.breaks(t.name, name)
-		old := p.lock(conn, t)
-		p.must(conn, sql+"; COMMIT")
-		p.note(look)
-		eventually(p.t, 30*time.Second, "shapes to go after "+sql, func() error {
-			for _, s := range p.list(t.name) {
-				if slices.Contains(old, s) {
-					return fmt.Errorf("%s is there", s.Handle)
-				}
-			}
-			return nil
-		})
-	}
-}
-
-// lock begins a transaction that keeps others from the table, and returns all shapes
-// that have read their first rows before: who comes later reads them after it.
-func (p *property) lock(conn *pgx.Conn, t *table) (old []listing) {
-	eventually(p.t, 30*time.Second, "no shape to be between", func() error {
-		p.must(conn, "BEGIN; LOCK TABLE "+t.name+" IN ACCESS EXCLUSIVE MODE")
-		old = p.list(t.name)
-		for _, s := range old {
-			if s.State == "snapshotting" {
-				p.must(conn, "ROLLBACK")
-				return fmt.Errorf("%s is snapshotting", s.Handle)
-			}
-		}
-		return nil
-	})
-	return old
-}
-
-// breaks notes that shapes of some tables may rotate.
-func (p *property) breaks(sources ...string) {
-	for _, w := range p.shapes {
-		if slices.Contains(sources, w.source) {
-			w.mu.Lock()
-			w.breaks++
-			w.mu.Unlock()
-		}
-	}
-}
-
-// listing is what the service says of a shape.
-type listing struct{ Handle, Table, State string }
-
-// list lists the shapes of a table, or all.
-func (p *property) list(source string) (all []listing) {
-	var page struct{ Shapes []listing }
-	if code, body := get(p.t, p.service.admin+"/shapes"); code != http.StatusOK || json.Unmarshal([]byte(body), &page) != nil {
-		p.t.Fatalf("/shapes: %d %s", code, body)
-	}
-	for _, s := range page.Shapes {
-		if source == "" || quoted(s.Table) == source {
-			all = append(all, s)
-		}
-	}
-	return all
-}
-
-// fault makes one consumer fail once.
-func (p *property) fault() {
-	for _, s := range p.list("") {
-		if s.State == "live" {
-			// It may have been given up since.
-			body := fmt.Sprintf(`{"fault":%q,"shape":%q,"times":1,"for":"2s"}`, []string{"block", "panic", "spin"}[p.rng.IntN(3)], s.Handle)
-			if code := p.service.chaos(http.MethodPost, "", body, new(any)); code != http.StatusOK && code != http.StatusBadRequest {
-				p.t.Fatalf("%s: %d", body, code)
-			}
-			return
-		}
-	}
-}
-
 // join lets another client follow a shape from now on.
 func (p *property) join(w *watched) {
 	p.came++
-	c := &propertyClient{w: w, f: newFollower(p.service.url, w.params...), rng: rand.New(rand.NewPCG(p.seed, 1+p.came)), done: p.done, crashes: &p.crashes}
+	c := &propertyClient{w: w, f: newFollower(p.service.url, w.params...), rng: rand.New(rand.NewPCG(p.seed, 1+p.came)), done: p.done, crashes: &p.crashes, compared: func() { p.count("up-to-date") }}
 	c.f.take = c.take
 	p.clients.Go(func() {
 		if err := c.follow(p.t.Context()); err != nil && p.t.Context().Err() == nil {
@@ -389,10 +287,11 @@ type propertyClient struct {
 
 	// A shape does not survive a crash before its first rows are complete, which is
 	// durable a moment after the first up-to-date.
-	crashes *crashes
-	before  int64 // crashes that were over when the client began with this log
-	whole   int   // how often the log has been up to date
-	excused int
+	crashes  *crashes
+	compared func()
+	before   int64 // crashes that were over when the client began with this log
+	whole    int   // how often the log has been up to date
+	excused  int
 }
 
 // take makes the client go after a change, now and then.
@@ -472,6 +371,7 @@ func (c *propertyClient) follow(ctx context.Context) error {
 			continue
 		}
 		holds := whatHolds(c.f, c.w.table.key)
+		c.compared()
 		if len(seen) == 0 || holds.String() != seen[len(seen)-1].String() {
 			seen = append(seen, holds)
 		}
