@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/spillway-sync/spillway/internal/pgquery"
+	"github.com/spillway-sync/spillway/internal/wal"
 )
 
 const (
@@ -129,8 +130,9 @@ func (e *Engine) broken(h *pgquery.SlotHealth, published bool) string {
 	case h.Active && h.ActivePID != pid:
 		return fmt.Sprintf("the slot is read by pid %d, which is not us", h.ActivePID)
 	}
-	// Read after the slot was: what we sent by then is no less.
-	if end := e.position(); h.ConfirmedFlush > max(end, s.Positions().Acked) {
+	// Read after the slot was: what we sent by then is no less. A slot that is new is ahead
+	// of a journal that has nothing.
+	if end := max(e.position(), wal.LSN(e.from.Load())); h.ConfirmedFlush > max(end, s.Positions().Acked) {
 		return fmt.Sprintf("confirmed_flush_lsn is %s, and we have come to %s", h.ConfirmedFlush, end)
 	}
 	return ""

@@ -79,6 +79,7 @@ type Engine struct {
 
 	advised  bool // the session goroutine's: Advice was logged
 	session  atomic.Pointer[pgrepl.Session]
+	from     atomic.Uint64 // the position that the session streams from
 	sessions atomic.Int64
 	cut      atomic.Pointer[context.CancelCauseFunc] // ends the session
 	failed   chan error                              // one slot: why Run must end

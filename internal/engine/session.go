@@ -114,6 +114,7 @@ func (e *Engine) holdSession(ctx context.Context) (err error) {
 	// tables asks.
 	e.db.DoubtZones()
 	st := e.stream.Load()
+	e.from.Store(uint64(from))
 	e.session.Store(s)
 	e.sessions.Add(1)
 	e.log.Info("replication begins", "slot", e.cfg.Slot(), "from", from)

@@ -101,10 +101,15 @@ func (p *property) upset(look, conn *pgx.Conn) {
 func (p *property) exchange(look, conn *pgx.Conn, t *table, leaf int) {
 	name := t.leaves[leaf]
 	p.count("exchange")
+	p.breaks(t.name, name) // by an update that comes before its replica identity is set
+	identity := ""
+	if t.key == nil { // until it is set Postgres refuses updates: it may not have been published yet
+		identity = "ALTER TABLE " + name + " REPLICA IDENTITY FULL; "
+	}
 	for _, sql := range []string{
 		"ALTER TABLE " + t.name + " DETACH PARTITION " + name,
 		t.insertInto(p.rng, 3, name, leaf),
-		"ALTER TABLE " + t.name + " ATTACH PARTITION " + name + t.of(leaf),
+		identity + "ALTER TABLE " + t.name + " ATTACH PARTITION " + name + t.of(leaf),
 	} {
 		if !strings.HasPrefix(sql, "ALTER") {
 			p.must(conn, sql)
