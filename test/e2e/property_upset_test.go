@@ -27,7 +27,7 @@ func (h *happened) count(what string) {
 }
 
 // many is how many runs it takes for everything to come about.
-const many = 20
+const many = 100
 
 // told tells it, and finds out what never did.
 func (h *happened) told(t *testing.T) {
@@ -74,7 +74,7 @@ func (p *property) upset(look, conn *pgx.Conn) {
 		p.count("TRUNCATE of a partition")
 		p.breaks(t.name, t.leaves[leaf])
 		p.must(conn, "BEGIN; "+t.statement(p.rng)+"; TRUNCATE "+t.leaves[leaf]+"; "+t.insert(p.rng, 5)+"; COMMIT")
-	case n < 5:
+	case n < 4:
 		p.count("TRUNCATE")
 		p.breaks(append(t.leaves, t.name)...)
 		p.must(conn, "BEGIN; "+t.statement(p.rng)+"; TRUNCATE "+t.name+"; "+t.insert(p.rng, 5)+"; COMMIT")
