@@ -86,7 +86,9 @@ func run(args []string) int {
 	// After the first signal a second one ends the process at once.
 	context.AfterFunc(sig, stop)
 	ctx.BindTo(sig, (*context.Context)(nil))
-	return exitCode(ctx.Run(sig, ctx))
+	err = ctx.Run(sig, ctx)
+	logs.flush(logsLimit)
+	return exitCode(err)
 }
 
 // configError is a fault of the configuration.

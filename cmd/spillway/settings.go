@@ -1,8 +1,10 @@
 package main
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"os"
 	"strconv"
@@ -155,13 +157,20 @@ func (s *settings) logger(f *faults) *slog.Logger {
 	if err != nil {
 		f.add("SPILLWAY_LOG_LEVEL: %q is not error, warning, info or debug", s.LogLevel)
 	}
-	o := &slog.HandlerOptions{Level: level}
-	switch s.LogFormat {
-	case "", "text":
-	case "json":
-		return slog.New(slog.NewJSONHandler(os.Stderr, o))
-	default:
+	if s.LogFormat != "" && s.LogFormat != "text" && s.LogFormat != "json" {
 		f.add("SPILLWAY_LOG_FORMAT: %q is not text or json", s.LogFormat)
 	}
-	return slog.New(slog.NewTextHandler(os.Stderr, o))
+	to := func(w io.Writer) *slog.Logger {
+		o := &slog.HandlerOptions{Level: level}
+		if s.LogFormat == "json" {
+			return slog.New(slog.NewJSONHandler(w, o))
+		}
+		return slog.New(slog.NewTextHandler(w, o))
+	}
+	logs.setNote(func(dropped int) []byte {
+		var b bytes.Buffer
+		to(&b).Error("lines of the log were left out, as nobody read them", "lines", dropped)
+		return b.Bytes()
+	})
+	return to(logs)
 }
