@@ -62,10 +62,12 @@ func Made(row string) (wal.XID, error) {
 // members lists tables and all their descendants in the order of their names, in
 // which they are also locked: two who do so cannot wait for each other.
 func members(ctx context.Context, tx pgx.Tx, oids []uint32, publication uint32) ([]Member, error) {
-	var bySchema statement = "'{}'::text[]"
+	// The catalogue has publications of schemas since Postgres 15.
+	var schemas statement = "select null::oid oid, null::text[] rows where false"
 	if major(tx.Conn().PgConn()) >= 15 {
-		bySchema = `array(select 'schema ' || s.oid || ' ' || s.xmin from pg_publication_namespace s where s.pnpubid = p.oid and s.pnnspid in (
-			select u.relnamespace from lineage l join pg_class u on u.oid = l.ancestor where l.oid = f.oid) order by s.oid)`
+		schemas = `select l.oid, array_agg(distinct 'schema ' || s.oid || ' ' || s.xmin) rows
+			from lineage l join pg_class u on u.oid = l.ancestor join pg_publication_namespace s on s.pnnspid = u.relnamespace
+			where s.pnpubid = $2::oid group by l.oid`
 	}
 	query := `
 		with recursive family(root, oid) as (
@@ -76,7 +78,12 @@ func members(ctx context.Context, tx pgx.Tx, oids []uint32, publication uint32) 
 			union select l.oid, i.inhparent from lineage l
 				join pg_class c on c.oid = l.ancestor and c.relispartition
 				join pg_inherits i on i.inhrelid = l.ancestor and not i.inhdetachpending
-		)
+		), tables as (
+			select l.oid, array_agg('table ' || m.oid || ' ' || m.xmin order by m.oid) rows,
+				bool_or((to_jsonb(m)->>'prqual') is not null or (to_jsonb(m)->>'prattrs') is not null) filtered
+			from lineage l join pg_publication_rel m on m.prrelid = l.ancestor
+			where m.prpubid = $2::oid group by l.oid
+		), schemas as (` + schemas + `)
 		select f.root, c.oid, n.nspname::text, c.relname::text, c.relkind::text, c.relreplident::text, c.relpersistence::text,
 			c.relispartition, pg_has_role(c.relowner, 'USAGE'),
 			by.rows <> '{}', coalesce(r.filtered, false), by.rows
@@ -84,13 +91,10 @@ func members(ctx context.Context, tx pgx.Tx, oids []uint32, publication uint32) 
 		join pg_class c on c.oid = f.oid
 		join pg_namespace n on n.oid = c.relnamespace
 		left join pg_publication p on p.oid = $2::oid
-		left join lateral (
-			select array_agg('table ' || m.oid || ' ' || m.xmin order by m.oid) rows, bool_or((to_jsonb(m)->>'prqual') is not null or (to_jsonb(m)->>'prattrs') is not null) filtered
-			from lineage l join pg_publication_rel m on m.prrelid = l.ancestor
-			where l.oid = f.oid and m.prpubid = p.oid
-		) r on true
+		left join tables r on r.oid = f.oid
+		left join schemas s on s.oid = f.oid
 		cross join lateral (
-			select coalesce(r.rows, '{}') || ` + bySchema + ` || case when p.puballtables then array['all ' || p.oid || ' ' || p.xmin] else '{}' end rows
+			select coalesce(r.rows, '{}') || coalesce(s.rows, '{}') || case when p.puballtables then array['all ' || p.oid || ' ' || p.xmin] else '{}' end rows
 		) by
 		order by n.nspname, c.relname`
 	rows, err := tx.Query(ctx, query.whole(), oidArray(oids), publication)

@@ -73,7 +73,7 @@ func (c *caseFile) resetWAL(options string) {
 // gone waits until a shape is no more.
 func (c *caseFile) gone(s *caseShape) {
 	c.t.Helper()
-	eventually(c.t, 30*time.Second, "the shape to go", func() error {
+	eventually(c.t, 60*time.Second, "the shape to go", func() error {
 		a := send(http.MethodGet, c.s.url, s.query(), "")
 		if a.err == nil && a.status == http.StatusOK {
 			return errors.New("it is there")
