@@ -189,7 +189,7 @@ func (c *zoneCache) due(used map[string]*expr.Zone) []string {
 func (db *DB) freshZones(ctx context.Context, f func(context.Context, pgx.Tx) error) error {
 	ctx, cancel := context.WithTimeout(ctx, zoneLimit)
 	defer cancel()
-	return db.admin.fresh(ctx, beginLook+pinnedZones+"SET LOCAL jit = off;\n"+limits(zoneLimit, lockLimit), func(tx pgx.Tx) error { return f(ctx, tx) })
+	return db.admin.fresh(ctx, beginLook+zoneSettings+"SET LOCAL work_mem = '32MB';\n"+limits(zoneLimit, lockLimit), func(tx pgx.Tx) error { return f(ctx, tx) })
 }
 
 // sameZones makes sure that a session, inside a transaction, has the rules by which the
@@ -198,7 +198,7 @@ func (db *DB) sameZones(ctx context.Context, conn *pgx.Conn, zones []*expr.Zone)
 	if len(zones) == 0 {
 		return nil
 	}
-	if _, err := conn.PgConn().Exec(ctx, settingsOfCheck.whole()).ReadAll(); err != nil {
+	if _, err := conn.PgConn().Exec(ctx, zoneSettings.whole()).ReadAll(); err != nil {
 		return err
 	}
 	for _, z := range zones {
@@ -211,7 +211,7 @@ func (db *DB) sameZones(ctx context.Context, conn *pgx.Conn, zones []*expr.Zone)
 			return &Error{Kind: ErrSchemaChanged, Err: fmt.Errorf("the rules of time zone %q are not those that they were", z.Name())}
 		}
 	}
-	_, err := conn.Exec(ctx, "SET LOCAL jit TO DEFAULT")
+	_, err := conn.PgConn().Exec(ctx, zonesDone.whole()).ReadAll()
 	return err
 }
 

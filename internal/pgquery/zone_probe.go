@@ -22,8 +22,11 @@ const codeNoZone = "22023"
 // pinnedZones decides what EST means.
 const pinnedZones = "SET LOCAL timezone_abbreviations = 'Default';\n"
 
-// settingsOfCheck: these queries are short, and the planner thinks that they are not.
-const settingsOfCheck statement = pinnedZones + "SET LOCAL jit = off"
+// These queries are short and ask for nothing twice, and the planner thinks otherwise.
+const (
+	zoneSettings statement = pinnedZones + "SET LOCAL jit = off;\nSET LOCAL enable_memoize = off;\n"
+	zonesDone    statement = "SET LOCAL jit TO DEFAULT;\nSET LOCAL enable_memoize TO DEFAULT"
+)
 
 // The grid: between 1800 and 2100, where zones have their histories, and around, where
 // nothing is but rules for each year. In microseconds since 2000-01-01, as all times here.
