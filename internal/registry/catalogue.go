@@ -107,9 +107,12 @@ func (r *Registry) storeShape(s *Shape, number uint64, encoded []byte, withTable
 	if err != nil {
 		return err
 	}
-	return r.commit("create shape", func(b *pebble.Batch) error {
-		if err := r.storeZones(b, s.def.Where); err != nil {
-			return err
+	zones := r.newZones(s.def.Where)
+	err = r.commit("create shape", func(b *pebble.Batch) error {
+		for _, z := range zones {
+			if err := storeZone(b, z); err != nil {
+				return err
+			}
 		}
 		if withTable {
 			if err := b.Set(key(kindTable, number), encoded, nil); err != nil {
@@ -118,6 +121,10 @@ func (r *Registry) storeShape(s *Shape, number uint64, encoded []byte, withTable
 		}
 		return b.Set(key(kindShape, uint64(s.id)), rec, nil)
 	})
+	if err == nil {
+		r.haveZones(zones)
+	}
+	return err
 }
 
 func (r *Registry) storeLive(s *Shape, sees *wal.Snapshot, chunks int, rows []byte) error {

@@ -317,7 +317,9 @@ func (l *loading) clean() error {
 		}
 	}
 	for sum, z := range l.zones {
-		if !z.used {
+		if z.used {
+			l.r.zones[sum] = true
+		} else {
 			drop = append(drop, zoneKey(sum))
 		}
 	}

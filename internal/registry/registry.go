@@ -47,6 +47,7 @@ type Registry struct {
 	creating map[string]*creation  // by key
 	removing map[shape.ID]*removal // still in shapes
 	tables   tables
+	zones    map[string]bool // sums of those whose records are durable
 	facts    map[string][]byte
 	ill      map[shape.ID]*Shape // quarantined and parked ones
 	heirs    map[shape.ID]*Shape // the successor of an ill one, nil while it is being made
@@ -83,6 +84,7 @@ func Open(o Options) (*Registry, error) {
 		creating: map[string]*creation{},
 		removing: map[shape.ID]*removal{},
 		tables:   newTables(),
+		zones:    map[string]bool{},
 		facts:    map[string][]byte{},
 		ill:      map[shape.ID]*Shape{},
 		heirs:    map[shape.ID]*Shape{},

@@ -33,21 +33,41 @@ func zoneSum(z *expr.Zone) string {
 
 func zoneKey(sum string) []byte { return append([]byte{kindZone}, sum...) }
 
-// storeZones writes the zones of a clause; to write one again changes nothing.
-func (r *Registry) storeZones(b *pebble.Batch, where *expr.Expr) error {
+// newZones are the zones of a clause whose records are not durable yet.
+func (r *Registry) newZones(where *expr.Expr) (fresh []*expr.Zone) {
 	if where == nil {
 		return nil
 	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
 	for _, z := range where.Zones() {
-		rec, err := encode("time zone", zoneRecord{Name: z.Name(), Rules: []byte(z.Rules())})
-		if err != nil {
-			return err
-		}
-		if err := b.Set(zoneKey(zoneSum(z)), rec, nil); err != nil {
-			return err
+		if !r.zones[zoneSum(z)] {
+			fresh = append(fresh, z)
 		}
 	}
-	return nil
+	return fresh
+}
+
+// haveZones notes that the records of zones are durable. A record stays until the next
+// start finds no shape that needs it.
+func (r *Registry) haveZones(zones []*expr.Zone) {
+	if len(zones) == 0 {
+		return
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, z := range zones {
+		r.zones[zoneSum(z)] = true
+	}
+}
+
+// storeZone writes a zone; to write one again changes nothing.
+func storeZone(b *pebble.Batch, z *expr.Zone) error {
+	rec, err := encode("time zone", zoneRecord{Name: z.Name(), Rules: []byte(z.Rules())})
+	if err != nil {
+		return err
+	}
+	return b.Set(zoneKey(zoneSum(z)), rec, nil)
 }
 
 func (l *loading) readZones() error {
