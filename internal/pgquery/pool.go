@@ -186,8 +186,22 @@ func (p *pool) forget(gone *idler) {
 // close closes all connections and waits for those in use.
 func (p *pool) close() {
 	p.mu.Lock()
+	p.closed = true
+	p.mu.Unlock()
+	p.dropIdle()
+	for range cap(p.slots) {
+		p.slots <- struct{}{}
+	}
+	for range cap(p.slots) {
+		<-p.slots
+	}
+}
+
+// dropIdle closes the connections that are not in use.
+func (p *pool) dropIdle() {
+	p.mu.Lock()
 	idle := p.idle
-	p.idle, p.closed = nil, true
+	p.idle = nil
 	p.mu.Unlock()
 	// All at once: if the server is silent each takes its time.
 	var all sync.WaitGroup
@@ -197,12 +211,6 @@ func (p *pool) close() {
 		}
 	}
 	all.Wait()
-	for range cap(p.slots) {
-		p.slots <- struct{}{}
-	}
-	for range cap(p.slots) {
-		<-p.slots
-	}
 }
 
 // shut closes a connection. What the server thinks of that does not matter.
@@ -229,11 +237,12 @@ func (p *pool) fresh(ctx context.Context, begin statement, f func(pgx.Tx) error)
 		return err
 	}
 	defer func() { <-p.slots }()
-	p.mu.Lock()
-	closed := p.closed
-	p.mu.Unlock()
-	if closed {
-		return errPoolClosed
+	i, err := p.takeIdle()
+	if err != nil {
+		return err
+	}
+	if i != nil {
+		shut(i.conn) // the new one has its place
 	}
 	conn, err := p.connect(ctx)
 	if err != nil {

@@ -150,6 +150,9 @@ func (db *DB) ZonesNow(ctx context.Context, used map[string]*expr.Zone) (map[str
 			if err != nil {
 				return err
 			}
+			if z != was {
+				db.snapshot.dropIdle() // their sessions have the rules of before
+			}
 			db.zones.put(name, z, looked)
 			now[name] = z
 		}
@@ -208,6 +211,7 @@ func (db *DB) sameZones(ctx context.Context, conn *pgx.Conn, zones []*expr.Zone)
 		}
 		if !same {
 			db.zones.doubt(z.Name())
+			db.snapshot.dropIdle() // which may be as old as this one
 			return &Error{Kind: ErrSchemaChanged, Err: fmt.Errorf("the rules of time zone %q are not those that they were", z.Name())}
 		}
 	}
