@@ -100,5 +100,9 @@ mutant put-back internal/engine/published.go \
 	'if ok && !slices.ContainsFunc(m.By' 'if !ok && !slices.ContainsFunc(m.By' ./internal/engine 'PublishedLearns'
 mutant equal-rows internal/consume/twins.go \
 	'if p.undo(string(key)) {' 'if false {' ./internal/consume 'EqualRows'
+mutant unasked-session internal/pgquery/zone.go \
+	'if !same {' 'if !same && false {' ./internal/pgquery 'ZoneChanged'
+mutant stale-zones internal/engine/zones.go \
+	'if known && (is == nil ||' 'if known && false && (is == nil ||' ./test/e2e 'ZoneDataChanges'
 
 exit $wrong
