@@ -58,17 +58,31 @@ func (e *Engine) reconcile(ctx context.Context, seen map[uint32]looked) error {
 			shapes[oid] = append(shapes[oid], sp)
 		}
 	}
-	for oid, list := range shapes {
+	order := slices.Sorted(maps.Keys(shapes))
+	found := make(map[uint32]*shape.Table)
+	for _, oid := range order {
 		f, ok := now[oid]
 		if !ok || seen[oid].Fingerprint != f {
 			e.db.Invalidate(oid)
 		}
-		t, err := e.reexamine(ctx, list, watched[oid], f, ok, seen[oid])
+		t, err := e.reexamine(ctx, shapes[oid], watched[oid], f, ok, seen[oid])
 		if err != nil {
 			return err
 		}
-		if f.Full {
-			seen[oid] = looked{f, newest, t} // or it is looked at until it is
+		found[oid] = t
+	}
+	if len(order) == 0 {
+		return nil
+	}
+	// A table may have changed after its fingerprint was taken and before it was looked
+	// at: then what was found is not what the fingerprint stands for.
+	again, err := e.db.Watch(ctx, order)
+	if err != nil {
+		return err
+	}
+	for _, oid := range order {
+		if f := now[oid]; f.Full && again[oid] == f { // or it is looked at until it is so
+			seen[oid] = looked{f, newest, found[oid]}
 		}
 	}
 	return nil
