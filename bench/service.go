@@ -87,16 +87,11 @@ type status struct {
 }
 
 func fetchStatus(ctx context.Context) (st status, err error) {
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, fmt.Sprintf("http://127.0.0.1:%d/status", admin), nil)
+	b, err := get(ctx, "/status")
 	if err != nil {
 		return st, err
 	}
-	resp, err := http.DefaultClient.Do(req)
-	if err != nil {
-		return st, err
-	}
-	defer resp.Body.Close()
-	return st, json.NewDecoder(resp.Body).Decode(&st)
+	return st, json.Unmarshal(b, &st)
 }
 
 // memory is what the process has in memory, in bytes.
@@ -126,6 +121,48 @@ func (s *service) cpu() time.Duration {
 		return 0
 	}
 	return time.Duration(u+k) * 10 * time.Millisecond
+}
+
+// collect has the service collect its garbage, and returns how much it may allocate before
+// it does by itself, in bytes.
+func (s *service) collect(ctx context.Context) (room float64, err error) {
+	if _, err = get(ctx, "/debug/pprof/heap?gc=1"); err != nil {
+		return 0, err
+	}
+	next, err := metric(ctx, "go_memstats_next_gc_bytes")
+	if err != nil {
+		return 0, err
+	}
+	heap, err := metric(ctx, "go_memstats_heap_alloc_bytes")
+	return next - heap, err
+}
+
+// metric is the value of one of the service's metrics without labels.
+func metric(ctx context.Context, name string) (float64, error) {
+	b, err := get(ctx, "/metrics")
+	if err != nil {
+		return 0, err
+	}
+	_, rest, _ := bytes.Cut(b, []byte("\n"+name+" "))
+	var v float64
+	if _, err = fmt.Sscan(string(rest[:min(len(rest), 40)]), &v); err != nil {
+		return 0, fmt.Errorf("read metric %s: %w", name, err)
+	}
+	return v, nil
+}
+
+// get asks the operators' address.
+func get(ctx context.Context, path string) ([]byte, error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, fmt.Sprintf("http://127.0.0.1:%d%s", admin, path), nil)
+	if err != nil {
+		return nil, err
+	}
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return nil, err
+	}
+	b, err := io.ReadAll(resp.Body)
+	return b, errors.Join(err, resp.Body.Close())
 }
 
 // walker reads a shape's log and counts, without parsing it.
