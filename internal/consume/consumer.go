@@ -10,7 +10,7 @@ import (
 // Entry is one message of a shape's log.
 type Entry struct {
 	Offset wal.Offset
-	// JSON is read-only. It stays as it is and may be kept.
+	// JSON is read-only. It stays as it is until Encoders.Recycle.
 	JSON []byte
 	// Boundary: this entry is the last of its chunk.
 	Boundary bool

@@ -14,9 +14,9 @@ import (
 // of the newest change only, so consumers must be given a change each before
 // the next change for this to help.
 //
-// Messages are cut from blocks that are never used again, the garbage collector
-// frees them. Rejected: a buffer that Out.Reset reuses. It saves the garbage
-// (about one block for 200 rows) but every consumer then has to copy the entry
+// Messages are cut from blocks. The owner says when nobody needs those so far any
+// more (Recycle); blocks that have been left by then are the garbage collector's.
+// Rejected: a buffer that Out.Reset reuses. Every consumer then has to copy the entry
 // that it holds back, and keep a buffer for it while it is idle.
 type Encoders struct {
 	shared map[string]*encoder
@@ -207,6 +207,17 @@ func (o *Encoders) cool() {
 	}
 	clear(o.warm)
 	o.warm = o.warm[:0]
+}
+
+// Recycle makes the room of all messages free again. They must have been copied, and no
+// consumer may have a transaction open: it holds an entry back. With a million shapes in
+// the heap half of a change's cost was the garbage that its messages made.
+func (o *Encoders) Recycle() {
+	o.cool()
+	o.at = wal.Offset{}
+	if o.block = o.block[:0]; cap(o.block) > sharedBlock {
+		o.block = nil // of one large message
+	}
 }
 
 // room gives an empty slice to append about n bytes to, and then to be handed

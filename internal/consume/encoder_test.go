@@ -77,6 +77,19 @@ func TestRowsDoNotAllocate(t *testing.T) {
 			}
 		}
 	}
+	f, tab := newFeed(t)
+	var enc Encoders
+	c := consumer(newDef(tab, nil, 0), &condition{0, ">", "1"}, start, 10<<20, nil)
+	c.Share(&enc)
+	f.run(t, 1, c)
+	if n := testing.AllocsPerRun(10, func() {
+		for range 1000 {
+			f.run(t, 1, c)
+			enc.Recycle()
+		}
+	}); n != 0 {
+		t.Errorf("%v allocations of transactions whose messages are recycled", n)
+	}
 	tab, _, row := ferries(t)
 	d, buf := newDef(tab, nil, 0), make([]byte, 0, 1000)
 	if n := testing.AllocsPerRun(100, func() { buf = AppendInsertRow(buf[:0], d, row) }); n != 0 {

@@ -409,6 +409,9 @@ func (w *worker) commit(to wal.LSN) error {
 			return err
 		}
 	}
+	if len(w.open) == 0 {
+		w.encoders.Recycle() // the batch has copies of all messages
+	}
 	for _, m := range w.changed {
 		m.changed = false
 		w.publish(m)
