@@ -126,8 +126,10 @@ func (d *watchdog) lookAtAll(observed time.Duration) {
 		g.alarm.Store(&Alarm{Why: why, Since: time.Now()})
 		g.alarms.Add(1)
 		log.Error("alarm: this hits everybody, so nobody is given up for it; the budgets protect Postgres", "why", why)
-	case d.quiet > d.in.opts.Grace+2*d.every && was != nil:
-		// Whoever was restarted as it began takes a grace to be suspect again.
+	case d.quiet > d.in.opts.Grace*3/2 && was != nil:
+		// Whoever was restarted as it began takes a grace to be suspect again, from when
+		// its fresh worker has come to it. (With two ticks for that, an alarm that was not
+		// over ended and was raised anew.)
 		g.alarm.Store(nil)
 		g.relaxed.Store(int64(now))
 		log.Info("the alarm is over", "was", was.Why, "lasted", time.Since(was.Since))
