@@ -1,8 +1,11 @@
 package ingest
 
 import (
+	"log/slog"
 	"testing"
 	"time"
+
+	"github.com/spillway-sync/spillway/internal/shape"
 )
 
 // Who waits for the garbage collector is not set aside for it; who stands still for
@@ -53,5 +56,42 @@ func TestCollectorIsNobodysFault(t *testing.T) {
 				t.Errorf("no longer the collector: not set aside within %s", passed-from)
 			}
 		})
+	}
+}
+
+// While everybody is stuck all are restarted at once, and suspect again a grace after their
+// fresh workers have come to them: it is one alarm.
+func TestAlarmOutlastsRestarts(t *testing.T) {
+	const grace = 8 * time.Second
+	in := &Ingest{
+		opts:  Options{Grace: grace, Logger: slog.New(slog.DiscardHandler)},
+		guard: newGuard(), canary: newCanary(nil, grace), began: time.Now(),
+	}
+	d := newWatchdog(in)
+	stuck := func(yes bool) {
+		for id := range shape.ID(2 * fewShapes) {
+			in.guard.suspect(id+1, yes)
+		}
+	}
+	tick := func(passed time.Duration) {
+		for ; passed > 0; passed -= d.every {
+			d.lookAtAll(d.every)
+		}
+	}
+	stuck(true)
+	tick(d.every)
+	for range 3 {
+		stuck(false)
+		tick(grace + grace/4)
+		stuck(true)
+		tick(grace / 4)
+		if in.guard.alarm.Load() == nil || in.guard.alarms.Load() != 1 {
+			t.Fatalf("alarm %v, %d so far", in.guard.alarm.Load(), in.guard.alarms.Load())
+		}
+	}
+	stuck(false)
+	tick(2 * grace)
+	if a := in.guard.alarm.Load(); a != nil {
+		t.Errorf("nobody is stuck, and there is an alarm: %s", a.Why)
 	}
 }
