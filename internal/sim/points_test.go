@@ -142,9 +142,10 @@ func (w *world) load() load {
 	return l
 }
 
-// over says that something grows beyond what comes and goes.
+// over says that something grows beyond what comes and goes. The model of Postgres, and
+// the disk's of files, keep some 9 MiB of a week.
 func (l load) over(warm load) bool {
-	return l.heap > max(warm.heap, 0)*5/4+8<<20 || l.disk > 2*warm.disk+16<<20 || l.goroutines > warm.goroutines+4
+	return l.heap > max(warm.heap, 0)*5/4+12<<20 || l.disk > 2*warm.disk+16<<20 || l.goroutines > warm.goroutines+4
 }
 
 func (l load) String() string {
