@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"errors"
 	"fmt"
 	"io"
 	"testing"
@@ -52,5 +53,20 @@ func TestDrain(t *testing.T) {
 	go func() { log(lines + 1); d.flush(time.Minute); _ = w.Close() }()
 	if line := read(); line != fmt.Sprint(lines+1) || in.Scan() {
 		t.Errorf("at last %q, and %q", line, in.Text())
+	}
+}
+
+// What the process ends with goes the same way.
+func TestEndDoesNotWaitForAReader(t *testing.T) {
+	r, w := io.Pipe()
+	was := logs
+	logs = &drain{to: w}
+	defer func() { logs = was }()
+	if code := exitCode(configError{errors.New("no port")}); code != exitConfig {
+		t.Errorf("code %d", code)
+	}
+	logs.flush(time.Millisecond) // nobody reads yet
+	if line, err := bufio.NewReader(r).ReadString('\n'); err != nil || line != "spillway: no port\n" {
+		t.Errorf("%q, %v", line, err)
 	}
 }

@@ -86,9 +86,9 @@ func run(args []string) int {
 	// After the first signal a second one ends the process at once.
 	context.AfterFunc(sig, stop)
 	ctx.BindTo(sig, (*context.Context)(nil))
-	err = ctx.Run(sig, ctx)
+	status := exitCode(ctx.Run(sig, ctx))
 	logs.flush(logsLimit)
-	return exitCode(err)
+	return status
 }
 
 // configError is a fault of the configuration.
@@ -98,9 +98,10 @@ func exitCode(err error) int {
 	if err == nil {
 		return exitOK
 	}
-	fmt.Fprintln(os.Stderr, "spillway:", err)
+	// By way of the log: a stderr that nobody reads must not keep the process from ending.
+	fmt.Fprintln(logs, "spillway:", err)
 	if advice := pgrepl.Advice(err); advice != "" {
-		fmt.Fprintln(os.Stderr, "spillway: what to change:", advice)
+		fmt.Fprintln(logs, "spillway: what to change:", advice)
 	}
 	var config configError
 	switch {

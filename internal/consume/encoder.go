@@ -210,8 +210,8 @@ func (o *Encoders) cool() {
 }
 
 // Recycle makes the room of all messages free again. They must have been copied, and no
-// consumer may have a transaction open: it holds an entry back. With a million shapes in
-// the heap half of a change's cost was the garbage that its messages made.
+// consumer may have a transaction open: it holds an entry back. Messages were half of
+// what a change allocates, and with a million shapes each collection is long.
 func (o *Encoders) Recycle() {
 	o.cool()
 	o.at = wal.Offset{}

@@ -14,15 +14,7 @@ import (
 func TestGivenUpStaysGivenUp(t *testing.T) {
 	for _, crash := range []bool{false, true} {
 		bubble(t, 1, func(r *rig) {
-			release, busy := make(chan struct{}), make(chan struct{})
-			var once atomic.Bool
-			r.conf.BeforeQuarantine = func() {
-				if once.CompareAndSwap(false, true) {
-					close(busy)
-					<-release
-				}
-			}
-			r.restart(false)
+			busy, release := r.holdQuarantine()
 			given, a := r.follow("t::int4 > 0") // fails of a text that is no number
 			_, b := r.follow("i >= 100")
 			sick, _ := r.follow("i = 50")
@@ -72,15 +64,7 @@ func TestGivenUpStaysGivenUp(t *testing.T) {
 // A shape that is removed while it is written down that it is ill goes.
 func TestRemovedWhileQuarantined(t *testing.T) {
 	bubble(t, 1, func(r *rig) {
-		release, busy := make(chan struct{}), make(chan struct{})
-		var once atomic.Bool
-		r.conf.BeforeQuarantine = func() {
-			if once.CompareAndSwap(false, true) {
-				close(busy)
-				<-release
-			}
-		}
-		r.restart(false)
+		busy, release := r.holdQuarantine()
 		sick, a := r.follow("i = 50")
 		r.apply(func(shape.ID, *wal.Change) { panic(errBoom) })
 		r.put("1", 50, 51)
@@ -94,4 +78,19 @@ func TestRemovedWhileQuarantined(t *testing.T) {
 			r.Errorf("it is there, %s", now.State())
 		}
 	})
+}
+
+// holdQuarantine starts anew, and has the first writing down of an illness wait until
+// release is closed; busy is closed when it has come to that.
+func (r *rig) holdQuarantine() (busy, release chan struct{}) {
+	busy, release = make(chan struct{}), make(chan struct{})
+	var once atomic.Bool
+	r.conf.BeforeQuarantine = func() {
+		if once.CompareAndSwap(false, true) {
+			close(busy)
+			<-release
+		}
+	}
+	r.restart(false)
+	return busy, release
 }
