@@ -14,6 +14,10 @@ type Entry struct {
 	JSON []byte
 	// Boundary: this entry is the last of its chunk.
 	Boundary bool
+	// Pos is 0, or this entry is the last of its transaction and the cursor behind
+	// it has this position and ChunkBytes.
+	Pos        wal.LSN
+	ChunkBytes int64
 }
 
 // Out collects entries. The zero value is ready.
@@ -160,6 +164,8 @@ func (c *Consumer) Commit(tx *wal.Txn, out *Out) {
 	if c.held.JSON != nil {
 		c.cur.Tail = c.held.Offset
 		c.give(c.held.Offset, c.encoder().last(c.held.JSON), out)
+		last := &out.Entries[len(out.Entries)-1]
+		last.Pos, last.ChunkBytes = tx.End, c.bytes
 	}
 	c.cur.ChunkBytes = c.bytes
 	c.tx, c.verdict, c.held, c.arrived, c.pending = 0, closed, Entry{}, nil, nil

@@ -59,8 +59,15 @@ func (p *player) straight() {
 		if err != nil {
 			p.t.Fatal(err)
 		}
-		for _, e := range entries {
+		for k, e := range entries {
 			p.entries[e.Offset] = e
+			want := shape.Cursor{}
+			if k == len(entries)-1 {
+				want = c.Cursor()
+			}
+			if got := (shape.Cursor{Pos: e.Pos, Tail: want.Tail, ChunkBytes: e.ChunkBytes}); got != want || want.Pos != 0 && e.Offset != want.Tail {
+				p.t.Errorf("entry %d of %d at %s says %+v, the cursor behind it is %+v", k+1, len(entries), e.Offset, got, want)
+			}
 		}
 	}
 	p.cursors = append(p.cursors, c.Cursor())
@@ -74,8 +81,8 @@ func (p *player) stumbling(rng *rand.Rand) {
 	drain := func() {
 		for _, e := range out.Entries {
 			want, ok := p.entries[e.Offset]
-			if !ok || !bytes.Equal(e.JSON, want.JSON) || e.Boundary != want.Boundary {
-				p.t.Errorf("at %s: got %s (boundary %v), want %s (%v)", e.Offset, e.JSON, e.Boundary, want.JSON, want.Boundary)
+			if !ok || !bytes.Equal(e.JSON, want.JSON) || e.Boundary != want.Boundary || e.Pos != want.Pos || e.ChunkBytes != want.ChunkBytes {
+				p.t.Errorf("at %s: got %+v, want %+v", e.Offset, e, want)
 			}
 			written[e.Offset] = true
 		}

@@ -84,7 +84,7 @@ func (w *worker) settleDoubt() error {
 	for _, m := range w.members {
 		if !m.dead && !m.open && m.shape.Def().Table.Kind == 'p' {
 			m.consumer.Skip(w.pos)
-			w.mark(m)
+			w.mark(m, true)
 		}
 	}
 	if err := w.commit(w.pos); err != nil {

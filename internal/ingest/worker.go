@@ -32,6 +32,7 @@ type member struct {
 	open     bool // touched by the open transaction
 	changed  bool // its cursor moved since the last commit
 	wrote    bool // it has entries that are not known to be durable
+	owes     bool // the cursor it has come to must be stored by itself
 	arrives  bool // its join ends with the next commit
 }
 
@@ -154,7 +155,7 @@ func (w *worker) join(ctx context.Context, j *join, at wal.LSN) error {
 	// Also when nothing was replayed: the cursor must be stored once, so that
 	// a worker that takes over finds where this shape stands.
 	m.arrives = true
-	w.mark(m)
+	w.mark(m, true)
 	if err := w.commit(at); err != nil {
 		return err
 	}
@@ -333,17 +334,22 @@ func (w *worker) endTxn(tx *wal.Txn) error {
 			continue
 		}
 		m.consumer.Commit(tx, &w.out)
+		// Its last entry is a cursor too. With many shapes each has one change in a batch,
+		// and a cursor of its own would double what is stored.
+		n := len(w.out.Entries)
+		w.mark(m, n == 0 || w.out.Entries[n-1].Pos == 0)
 		if err := w.drain(m); err != nil {
 			return err
 		}
-		w.mark(m)
 	}
 	clear(w.open)
 	w.open = w.open[:0]
 	return nil
 }
 
-func (w *worker) mark(m *member) {
+// mark notes that a member's cursor moved, and whether that has to be stored.
+func (w *worker) mark(m *member, owes bool) {
+	m.owes = owes
 	if !m.changed {
 		m.changed = true
 		w.changed = append(w.changed, m)
@@ -398,6 +404,9 @@ func (w *worker) commit(to wal.LSN) error {
 		return errGhost
 	}
 	for _, m := range w.changed {
+		if !m.owes {
+			continue
+		}
 		// Also of one that died in a later transaction: until it is removed its
 		// readers find what they had found before a crash.
 		if err := w.batch.SetCursor(m.shape.ID(), shape.Epoch(w.epoch), m.consumer.Cursor()); err != nil {
@@ -441,7 +450,7 @@ func (w *worker) publish(m *member) {
 		}
 	}
 	w.in.durable.note(m.shape.ID(), pos, m.wrote)
-	m.wrote, m.arrives = false, false
+	m.wrote, m.arrives, m.owes = false, false, false
 }
 
 // panicked is a panic of a consumer, as an error.

@@ -114,7 +114,7 @@ func TestLook(t *testing.T) {
 	if len(r.Problems) != 1 || r.Problems[0].What != "there is no journal" {
 		t.Errorf("problems: %+v", r.Problems)
 	}
-	if s := r.Shapes; s.Live != 11 || s.Quarantined != 1 || s.Snapshotting != 1 || s.Parked != 0 || s.Format != "1" {
+	if s := r.Shapes; s.Live != 11 || s.Quarantined != 1 || s.Snapshotting != 1 || s.Parked != 0 || s.Format != "2" {
 		t.Errorf("shapes: %+v", s)
 	}
 	if r.Boundary != wal.LSN(26687320).String() || len(r.Facts) != 1 || r.Facts[0] != (Fact{"long", "(1000 bytes)"}) {

@@ -43,7 +43,10 @@ const (
 	kindStrike   = 'k'
 	kindEvent    = 'e'
 
-	formatVersion = "1"
+	formatVersion = "2"
+	// olderFormat had no cursors in the entries of shape logs (docs/format.md), and is
+	// else the same.
+	olderFormat = "1"
 )
 
 func key(kind byte, n uint64) []byte {

@@ -172,12 +172,23 @@ func TestDefinitionThatCannotBeRead(t *testing.T) {
 
 func TestOtherFormatIsRefused(t *testing.T) {
 	h := open(t, vfs.NewMem())
-	check(t, h.db.Set([]byte{kindVersion}, []byte("2"), nil))
+	check(t, h.db.Set([]byte{kindVersion}, []byte("3"), nil))
 	check(t, h.Close())
 	if _, err := Open(Options{FS: h.fs, Dir: "data/catalogue", Log: h.log}); err == nil || !strings.Contains(err.Error(), "format") {
 		t.Errorf("opened a catalogue of another format: %v", err)
 	}
 	check(t, h.log.Close())
+}
+
+// A program of the older format would take the cursors in entries for messages.
+func TestOlderFormatBecomesThePresentOne(t *testing.T) {
+	h := open(t, vfs.NewMem())
+	check(t, h.db.Set([]byte{kindVersion}, []byte(olderFormat), nil))
+	h = h.reopen(t)
+	defer h.close(t)
+	if v, err := h.version(); v != formatVersion || err != nil {
+		t.Errorf("version %q, %v", v, err)
+	}
 }
 
 func TestTombstonesAreTrimmed(t *testing.T) {

@@ -60,21 +60,32 @@ func (r *Registry) load(o *Options) error {
 	return nil
 }
 
-// checkVersion refuses a catalogue of another format, and marks a new one.
+// checkVersion refuses a catalogue of a format that is not known, and marks a new one.
+// So it does one of the older format, which a program of that time must not read again.
 func (r *Registry) checkVersion() error {
+	v, err := r.version()
+	if err != nil || v == formatVersion {
+		return err
+	}
+	return r.commit("begin", func(b *pebble.Batch) error {
+		return b.Set([]byte{kindVersion}, []byte(formatVersion), nil)
+	})
+}
+
+// version is that of the format, empty for a new catalogue.
+func (r *Registry) version() (string, error) {
 	v, closer, err := r.db.Get([]byte{kindVersion})
 	if errors.Is(err, pebble.ErrNotFound) {
-		return r.commit("begin", func(b *pebble.Batch) error {
-			return b.Set([]byte{kindVersion}, []byte(formatVersion), nil)
-		})
+		return "", nil
 	}
 	if err != nil {
-		return fmt.Errorf("catalogue: read version: %w", err)
+		return "", fmt.Errorf("catalogue: read version: %w", err)
 	}
-	if string(v) != formatVersion {
-		err = fmt.Errorf("catalogue: its format is %q, this program knows %q", v, formatVersion)
+	version := string(v)
+	if version != formatVersion && version != olderFormat {
+		err = fmt.Errorf("catalogue: its format is %q, this program knows %q and %q", version, olderFormat, formatVersion)
 	}
-	return errors.Join(err, closer.Close())
+	return version, errors.Join(err, closer.Close())
 }
 
 // scan hands all keys of one kind, without the kind, and their values to f; or

@@ -15,8 +15,9 @@ import (
 // Catalogue is a catalogue as it lies on disk, before a start makes of it what it
 // must: shapes whose first rows are not complete are still there. Nothing is changed.
 type Catalogue struct {
-	r      *Registry
-	tables map[uint64]tableRecord
+	r       *Registry
+	version string // of its format
+	tables  map[uint64]tableRecord
 }
 
 // Stored is a shape as the catalogue has it.
@@ -55,12 +56,9 @@ func OpenCatalogue(o Options) (*Catalogue, error) {
 }
 
 func (c *Catalogue) begin() error {
-	version, err := c.get([]byte{kindVersion})
-	if err != nil {
+	var err error
+	if c.version, err = c.r.version(); err != nil {
 		return err
-	}
-	if string(version) != formatVersion {
-		return fmt.Errorf("catalogue: its format is %q, this program knows %q", version, formatVersion)
 	}
 	return c.r.scanNumbers(kindTable, func(n uint64, v []byte) error {
 		var rec tableRecord
@@ -92,7 +90,7 @@ func (c *Catalogue) get(k []byte) ([]byte, error) {
 func (c *Catalogue) Close() error { return c.r.Close() }
 
 // Version is that of its format.
-func (c *Catalogue) Version() string { return formatVersion }
+func (c *Catalogue) Version() string { return c.version }
 
 // Facts hands out what the engine has noted.
 func (c *Catalogue) Facts(yield func(name string, value []byte) error) error {

@@ -15,6 +15,10 @@ type Entry struct {
 	JSON   []byte
 	// Boundary: the entry is the last of its chunk.
 	Boundary bool
+	// Pos and ChunkBytes are those of the cursor whose tail this entry is, if it is
+	// the last of a transaction; else Pos is 0. Such an entry is a cursor by itself.
+	Pos        wal.LSN
+	ChunkBytes int64
 }
 
 // Batch is a set of writes that becomes readable, and later durable, as one.
@@ -32,13 +36,11 @@ func (l *Log) NewBatch() *Batch {
 
 // Append adds one entry to a shape's log.
 func (b *Batch) Append(id shape.ID, e Entry) error {
-	op := b.b.SetDeferred(entryKeyLen, 1+len(e.JSON))
+	var head [entryHeadMax]byte
+	h := appendEntryHead(head[:0], &e)
+	op := b.b.SetDeferred(entryKeyLen, len(h)+len(e.JSON))
 	putEntryKey(op.Key, id, e.Offset)
-	op.Value[0] = 0
-	if e.Boundary {
-		op.Value[0] = flagBoundary
-	}
-	copy(op.Value[1:], e.JSON)
+	copy(op.Value[copy(op.Value, h):], e.JSON)
 	if err := op.Finish(); err != nil {
 		return fmt.Errorf("append to log of shape %d: %w", id, err)
 	}

@@ -12,12 +12,14 @@
 //
 //  1. Pebble's own WAL is off: the journal is the WAL. What was committed is
 //     readable at once and durable after the next Flush.
-//  2. Entries and the cursor that speaks of them travel in one batch, so after
+//  2. The last entry of a transaction is a cursor, and other
+//     cursors travel in one batch with the entries they speak of, so after
 //     a crash every cursor's tail has all its entries. Entries beyond the
 //     cursor can exist (an older epoch's late write); replay writes the same
 //     bytes at the same offsets, and nobody reads above a published tail.
 //  3. The epoch is part of a cursor's key and the highest position wins: a late
-//     write of a fenced worker never moves a cursor back. That the position
+//     write of a fenced worker never moves a cursor back. An entry that is a cursor
+//     has no epoch and needs none: whoever writes it again writes the same. That the position
 //     counts and not the epoch is safe by 2, and needed: such a write may have
 //     been told to the flush tracker before the worker was fenced.
 //  4. A chunk's end is stored with its last entry: all readers, at any time, see

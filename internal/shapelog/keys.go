@@ -24,9 +24,11 @@ const (
 	cursorFormat   = 1
 	cursorValueLen = 1 + 4*8
 
-	// flagBoundary is set in the first byte of the last entry of a chunk. The
-	// other bits are zero.
-	flagBoundary = 1
+	// What the first byte of an entry says. The other bits are zero.
+	flagBoundary = 1 // it is the last of its chunk
+	flagCursor   = 2 // it is the tail of a cursor, whose rest follows
+
+	entryHeadMax = 1 + 2*binary.MaxVarintLen64
 )
 
 // CorruptError says that something stored cannot be what was written.
@@ -79,6 +81,44 @@ func entryOffset(key []byte) (wal.Offset, bool) {
 		Tx: wal.LSN(binary.BigEndian.Uint64(key[9:])),
 		Op: binary.BigEndian.Uint64(key[17:]),
 	}, true
+}
+
+// appendEntryHead appends what comes before an entry's message:
+//
+//	flags(1) [uvarint Pos-Tail.Tx, uvarint ChunkBytes, of the cursor]
+func appendEntryHead(dst []byte, e *Entry) []byte {
+	var flags byte
+	if e.Boundary {
+		flags = flagBoundary
+	}
+	if e.Pos == 0 {
+		return append(dst, flags)
+	}
+	dst = append(dst, flags|flagCursor)
+	dst = binary.AppendUvarint(dst, uint64(e.Pos-e.Offset.Tx))
+	return binary.AppendUvarint(dst, uint64(e.ChunkBytes))
+}
+
+// readEntry takes the value of the entry at off apart. Its JSON is a part of v.
+func readEntry(off wal.Offset, v []byte) (e Entry, ok bool) {
+	if len(v) == 0 || v[0] > flagBoundary|flagCursor {
+		return e, false
+	}
+	e.Offset, e.Boundary = off, v[0]&flagBoundary != 0
+	if v[0]&flagCursor == 0 {
+		e.JSON = v[1:]
+		return e, true
+	}
+	behind, n := binary.Uvarint(v[1:])
+	if n <= 0 {
+		return e, false
+	}
+	chunk, m := binary.Uvarint(v[1+n:])
+	if m <= 0 {
+		return e, false
+	}
+	e.Pos, e.ChunkBytes, e.JSON = off.Tx+wal.LSN(behind), int64(chunk), v[1+n+m:]
+	return e, true
 }
 
 func cursorEpoch(key []byte) (shape.Epoch, bool) {

@@ -60,9 +60,6 @@ func (w *twin) delete(id shape.ID) {
 
 func (w *twin) cursor(id shape.ID) (shape.Cursor, shape.Epoch, bool) {
 	m := w.cursors[id]
-	if len(m) == 0 {
-		return shape.Cursor{}, 0, false
-	}
 	// The highest position, and of two that are equal the higher epoch's.
 	var best shape.Cursor
 	epochs := slices.Sorted(maps.Keys(m))
@@ -71,6 +68,15 @@ func (w *twin) cursor(id shape.ID) (shape.Cursor, shape.Epoch, bool) {
 		if n == 0 || m[e].Pos > best.Pos {
 			best = m[e]
 		}
+	}
+	// The tails of transactions are cursors too, whoever wrote them.
+	for _, e := range w.entries[id] {
+		if e.Pos > best.Pos {
+			best = shape.Cursor{Pos: e.Pos, Tail: e.Offset, ChunkBytes: e.ChunkBytes}
+		}
+	}
+	if len(epochs) == 0 {
+		return best, 0, best.Pos != 0
 	}
 	return best, epochs[0], true
 }
@@ -89,12 +95,20 @@ func (w *twin) read(id shape.ID, after, upTo wal.Offset) (body []string, end wal
 	return body, end, false
 }
 
+// How a transaction of the twin ends: it does not, its last entry is a cursor, or a
+// cursor is stored beside it.
+const (
+	unfinished = iota
+	tailOnly
+	cursorKey
+)
+
 // write is one random batch: entries and cursors of a few shapes.
 func (w *twin) write(t *testing.T, rng *rand.Rand, l *Log, tx wal.LSN) {
 	t.Helper()
 	b := l.NewBatch()
-	for range 1 + rng.IntN(3) {
-		id := shape.ID(1 + rng.IntN(5))
+	for _, k := range rng.Perm(5)[:1+rng.IntN(3)] { // a transaction ends once for a shape
+		id := shape.ID(1 + k)
 		epoch := shape.Epoch(rng.IntN(3))
 		if w.cursors[id] == nil {
 			w.cursors[id] = map[shape.Epoch]shape.Cursor{}
@@ -107,16 +121,22 @@ func (w *twin) write(t *testing.T, rng *rand.Rand, l *Log, tx wal.LSN) {
 		if last.Tx == tx {
 			op = last.Op + 1
 		}
-		for range 1 + rng.IntN(4) {
-			e := Entry{wal.Offset{Tx: tx, Op: op}, fmt.Appendf(nil, `{"n":%d}`, rng.IntN(1e6)), rng.IntN(4) == 0}
+		n, how := 1+rng.IntN(4), rng.IntN(3)
+		c := shape.Cursor{Pos: tx + 1, ChunkBytes: rng.Int64N(100)}
+		for k := range n {
+			e := Entry{Offset: wal.Offset{Tx: tx, Op: op}, JSON: fmt.Appendf(nil, `{"n":%d}`, rng.IntN(1e6)), Boundary: rng.IntN(4) == 0}
+			if k == n-1 && how == tailOnly {
+				e.Pos, e.ChunkBytes = c.Pos, c.ChunkBytes
+			}
 			op += 1 + uint64(rng.IntN(2))
 			check(t, b.Append(id, e))
 			w.entries[id] = append(w.entries[id], e)
 			last = e.Offset
 		}
-		c := shape.Cursor{Pos: tx + 1, Tail: last, ChunkBytes: rng.Int64N(100)}
-		check(t, b.SetCursor(id, epoch, c))
-		w.cursors[id][epoch] = c
+		if c.Tail = last; how == cursorKey {
+			check(t, b.SetCursor(id, epoch, c))
+			w.cursors[id][epoch] = c
+		}
 	}
 	check(t, b.Commit())
 }
@@ -269,7 +289,7 @@ func TestChunksJoinToTheWholeLog(t *testing.T) {
 	var want []wal.Offset
 	b := l.NewBatch()
 	for i := range 1000 {
-		e := Entry{wal.Offset{Tx: wal.LSN(100 + i/7), Op: uint64(i%7) * 2}, []byte("x"), rng.IntN(10) == 0}
+		e := Entry{Offset: wal.Offset{Tx: wal.LSN(100 + i/7), Op: uint64(i%7) * 2}, JSON: []byte("x"), Boundary: rng.IntN(10) == 0}
 		check(t, b.Append(7, e))
 		check(t, b.Append(8, e)) // a neighbour that must not be seen
 		want = append(want, e.Offset)

@@ -38,14 +38,15 @@ func (l *Log) Read(id shape.ID, after, upTo wal.Offset, emit func(off wal.Offset
 		if verr != nil {
 			return end, false, fmt.Errorf("read log of shape %d at %v: %w", id, off, verr)
 		}
-		if !isEntry || len(v) == 0 {
+		e, good := readEntry(off, v)
+		if !isEntry || !good {
 			return end, false, &CorruptError{id, fmt.Sprintf("entry %x", it.Key())}
 		}
-		if err := emit(off, v[1:]); err != nil {
+		if err := emit(off, e.JSON); err != nil {
 			return end, false, err
 		}
 		end = off
-		if v[0]&flagBoundary != 0 {
+		if e.Boundary {
 			return end, true, nil
 		}
 	}
@@ -84,8 +85,9 @@ func (l *Log) ReadInto(dst []byte, id shape.ID, after, upTo wal.Offset, limit in
 	return e, err
 }
 
-// Cursor returns the shape's cursor with the highest position, and the highest
-// epoch that wrote one; ok is false if there is none. The position counts and
+// Cursor returns the shape's cursor with the highest position, be it the tail of
+// a transaction or one of SetCursor, and the highest
+// epoch that wrote one of the latter, if any; ok is false if there is no cursor. The position counts and
 // not the epoch: a cursor and its entries are written in one batch and entries
 // are a function of the stream, so what any worker got as far as writing is
 // true. Cursors that are outdone by one of a higher epoch are removed on the way.
@@ -111,7 +113,9 @@ func (l *Log) Cursors(yield func(shape.ID, shape.Epoch, shape.Cursor) error) err
 			if err := l.bestCursor(it, id, yield); err != nil {
 				return err
 			}
-			// Jump over the shape's entries.
+			if it.Valid() && keyShape(it.Key()) > id {
+				continue // the shape has no entries
+			}
 			if id+1 == 0 {
 				break
 			}
@@ -159,13 +163,14 @@ func (l *Log) bestCursor(it *pebble.Iterator, id shape.ID, yield func(shape.ID, 
 	var best shape.Cursor
 	var highest, from shape.Epoch // of all, and of the best
 	var lower []shape.Epoch
-	n := 0
+	n, entries := 0, false
 	for ok := true; ok; ok = it.Next() {
 		if len(it.Key()) < 9 || keyShape(it.Key()) != id {
 			break
 		}
 		epoch, isCursor := cursorEpoch(it.Key())
 		if !isCursor {
+			entries = true
 			break
 		}
 		v, err := it.ValueAndErr()
@@ -186,7 +191,16 @@ func (l *Log) bestCursor(it *pebble.Iterator, id shape.ID, yield func(shape.ID, 
 		}
 		n++
 	}
-	if n == 0 {
+	if entries {
+		tail, err := newestTail(it, id, best.Tail)
+		if err != nil {
+			return err
+		}
+		if tail.Pos > best.Pos {
+			best, from = tail, highest
+		}
+	}
+	if n == 0 && best.Pos == 0 {
 		return nil
 	}
 	if from == highest && !l.frozen {
@@ -195,6 +209,31 @@ func (l *Log) bestCursor(it *pebble.Iterator, id shape.ID, yield func(shape.ID, 
 		}
 	}
 	return yield(id, highest, best)
+}
+
+// newestTail goes back from the shape's last entry to one that is the tail of a
+// transaction. What lies behind it is of one that was not finished when the service
+// ended. The cursor is the zero one if there is none behind a tail that is known.
+func newestTail(it *pebble.Iterator, id shape.ID, known wal.Offset) (shape.Cursor, error) {
+	var buf [9]byte
+	for ok := it.SeekLT(appendKind(buf[:0], id, kindEntry+1)); ok; ok = it.Prev() {
+		off, isEntry := entryOffset(it.Key())
+		if !isEntry || keyShape(it.Key()) != id || !known.Less(off) {
+			break
+		}
+		v, err := it.ValueAndErr()
+		if err != nil {
+			return shape.Cursor{}, fmt.Errorf("read log of shape %d at %v: %w", id, off, err)
+		}
+		e, good := readEntry(off, v)
+		if !good {
+			return shape.Cursor{}, &CorruptError{id, fmt.Sprintf("entry %x", it.Key())}
+		}
+		if e.Pos != 0 {
+			return shape.Cursor{Pos: e.Pos, Tail: off, ChunkBytes: e.ChunkBytes}, nil
+		}
+	}
+	return shape.Cursor{}, nil
 }
 
 // dropCursors removes the cursors of some epochs. Doing this here, at a start or a
