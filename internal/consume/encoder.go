@@ -15,7 +15,7 @@ import (
 // the next change for this to help.
 //
 // Messages are cut from blocks. The owner says when nobody needs those so far any
-// more (Recycle); blocks that have been left by then are the garbage collector's.
+// more (Recycle); most blocks are used again then.
 // Rejected: a buffer that Out.Reset reuses. Every consumer then has to copy the entry
 // that it holds back, and keep a buffer for it while it is idle.
 type Encoders struct {
@@ -27,6 +27,8 @@ type Encoders struct {
 
 	block []byte // free from len to cap
 	alone bool   // one consumer's own: its blocks stay small
+	// left are full blocks whose messages may be needed, spare ones whose are not.
+	left, spare [][]byte
 
 	before, after wal.Tuple // rows whose columns had to be put in order
 }
@@ -36,6 +38,10 @@ type Encoders struct {
 const (
 	sharedBlock = 64 << 10
 	loneBlock   = 2 << 10
+
+	// keepBlocks is how many are used again: what the messages of about a MiB of the
+	// stream take.
+	keepBlocks = 32
 )
 
 // Share lets c encode together with the consumers that share e. nil takes it
@@ -218,19 +224,36 @@ func (o *Encoders) Recycle() {
 	if o.block = o.block[:0]; cap(o.block) > sharedBlock {
 		o.block = nil // of one large message
 	}
+	o.spare = append(o.spare, o.left...)
+	clear(o.left)
+	o.left = o.left[:0]
 }
 
 // room gives an empty slice to append about n bytes to, and then to be handed
 // to take.
 func (o *Encoders) room(n int) []byte {
 	if cap(o.block)-len(o.block) < n {
-		size := sharedBlock
-		if o.alone {
-			size = loneBlock
-		}
-		o.block = make([]byte, 0, max(n, size))
+		o.block = o.fresh(n)
 	}
 	return o.block[len(o.block):]
+}
+
+// fresh gives a block with room for n bytes in place of the present one.
+func (o *Encoders) fresh(n int) []byte {
+	if o.alone {
+		return make([]byte, 0, max(n, loneBlock))
+	}
+	if cap(o.block) == sharedBlock && len(o.left)+len(o.spare) < keepBlocks {
+		o.left = append(o.left, o.block[:0])
+	}
+	last := len(o.spare) - 1
+	if n > sharedBlock || last < 0 {
+		return make([]byte, 0, max(n, sharedBlock))
+	}
+	b := o.spare[last]
+	o.spare[last] = nil
+	o.spare = o.spare[:last]
+	return b
 }
 
 // take ends what room began. If it grew too long for the block it lies

@@ -90,6 +90,14 @@ func TestRowsDoNotAllocate(t *testing.T) {
 	}); n != 0 {
 		t.Errorf("%v allocations of transactions whose messages are recycled", n)
 	}
+	if n := testing.AllocsPerRun(10, func() {
+		for range 2000 { // several blocks
+			f.run(t, 1, c)
+		}
+		enc.Recycle()
+	}); n != 0 {
+		t.Errorf("%v allocations of many transactions whose messages are recycled", n)
+	}
 	tab, _, row := ferries(t)
 	d, buf := newDef(tab, nil, 0), make([]byte, 0, 1000)
 	if n := testing.AllocsPerRun(100, func() { buf = AppendInsertRow(buf[:0], d, row) }); n != 0 {

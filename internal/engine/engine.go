@@ -40,8 +40,8 @@ const (
 // epochStep is how many epochs one start of the process may use.
 const epochStep = 1 << 20
 
-// flushEvery is how often the shape log is made durable. It bounds what a crash
-// has to replay, and does not hold back what Postgres is told.
+// flushEvery is how often it is looked whether to make the shape log durable. It bounds
+// what a crash has to replay, and does not hold back what Postgres is told.
 const flushEvery = 2 * time.Second
 
 // Engine is the service.

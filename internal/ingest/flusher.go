@@ -3,6 +3,7 @@ package ingest
 import (
 	"context"
 	"fmt"
+	"maps"
 	"sync"
 	"time"
 
@@ -12,8 +13,9 @@ import (
 
 // ledger collects what workers have put into the shape log until it is durable.
 type ledger struct {
-	mu      sync.Mutex // leaf lock: held for map operations only
-	dirty   map[shape.ID]wal.LSN
+	mu      sync.Mutex           // leaf lock: held for map operations only
+	dirty   map[shape.ID]wal.LSN // since the last look
+	waiting map[shape.ID]wal.LSN // from before it
 	syncing map[shape.ID]wal.LSN // taken by the flush under way
 	settled map[shape.ID]wal.LSN // durable already: nothing was written
 
@@ -23,6 +25,7 @@ type ledger struct {
 func newLedger() *ledger {
 	return &ledger{
 		dirty:   make(map[shape.ID]wal.LSN),
+		waiting: make(map[shape.ID]wal.LSN),
 		settled: make(map[shape.ID]wal.LSN),
 		clean:   make(chan struct{}, 1),
 	}
@@ -33,9 +36,7 @@ func newLedger() *ledger {
 // all it is handed needs no fsync.
 func (l *ledger) note(id shape.ID, pos wal.LSN, wrote bool) {
 	l.mu.Lock()
-	_, isDirty := l.dirty[id]
-	_, isSyncing := l.syncing[id]
-	settled := !wrote && !isDirty && !isSyncing
+	settled := !wrote && !l.owes(id)
 	if settled {
 		l.settled[id] = pos
 	} else {
@@ -50,6 +51,14 @@ func (l *ledger) note(id shape.ID, pos wal.LSN, wrote bool) {
 	}
 }
 
+// owes says that something of a shape is not durable. The caller holds mu.
+func (l *ledger) owes(id shape.ID) bool {
+	_, dirty := l.dirty[id]
+	_, waiting := l.waiting[id]
+	_, syncing := l.syncing[id]
+	return dirty || waiting || syncing
+}
+
 func (l *ledger) takeClean() map[shape.ID]wal.LSN {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -58,11 +67,26 @@ func (l *ledger) takeClean() map[shape.ID]wal.LSN {
 	return m
 }
 
+// look returns how many shapes wrote something since the last look.
+func (l *ledger) look() int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	n := len(l.dirty)
+	if len(l.waiting) == 0 {
+		l.waiting, l.dirty = l.dirty, l.waiting
+		return n
+	}
+	maps.Copy(l.waiting, l.dirty)
+	clear(l.dirty)
+	return n
+}
+
+// begin takes what was there at the last look.
 func (l *ledger) begin() map[shape.ID]wal.LSN {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.syncing = l.dirty
-	l.dirty = make(map[shape.ID]wal.LSN)
+	l.syncing = l.waiting
+	l.waiting = make(map[shape.ID]wal.LSN)
 	return l.syncing
 }
 
@@ -76,6 +100,26 @@ func (l *ledger) end() {
 // whether the journal comes near its budget: then each look is a flush, since what
 // is not durable holds the journal.
 const budgetLooks = 16
+
+// What makes a flush worth its while. Each is a table on disk that holds rows of shapes
+// from end to end, and after some of them the tables below are written anew. The journal
+// has what is not flushed.
+const (
+	flushBytes         = 4 << 20  // written into the shape log
+	flushSpan  wal.LSN = 64 << 20 // bytes of WAL that a start would have to read
+	flushLooks         = 5        // at the latest, so that a quiet service comes to rest
+)
+
+// worth says whether what was written is worth a flush.
+func (in *Ingest) worth() bool {
+	in.looks++
+	written, routed := in.opts.Log.Written(), in.Routed()
+	if written-in.flushed < flushBytes && routed-in.flushedAt < flushSpan && in.looks < flushLooks && !in.nearBudget() {
+		return false
+	}
+	in.flushed, in.flushedAt, in.looks = written, routed, 0
+	return true
+}
 
 // flusher makes the shape log durable from time to time and trims the journal.
 // It is a goroutine of its own: a disk that hangs here holds the boundary, and
@@ -102,8 +146,11 @@ func (in *Ingest) flusher(ctx context.Context) error {
 }
 
 func (in *Ingest) flushOnce(ctx context.Context) error {
-	taken := in.durable.begin()
-	in.guard.sawActive(len(taken), in.now(), in.watchdog.window())
+	in.guard.sawActive(in.durable.look(), in.now(), in.watchdog.window())
+	var taken map[shape.ID]wal.LSN
+	if in.worth() {
+		taken = in.durable.begin()
+	}
 	if len(taken) > 0 {
 		if err := in.opts.Log.Flush(); err != nil {
 			return fmt.Errorf("flush the shape log: %w", err)

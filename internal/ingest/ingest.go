@@ -47,7 +47,8 @@ type Options struct {
 	Quarantine func(sp *registry.Shape, reason shape.Reason, detail string) error
 	// JournalBudget is what the journal may hold, in bytes; 0: no limit.
 	JournalBudget int64
-	// FlushEvery is how often the shape log is made durable.
+	// FlushEvery is how often it is looked whether to make the shape log durable, and
+	// the journal is trimmed. It is done at each fifth look at the latest.
 	FlushEvery time.Duration
 	Logger     *slog.Logger
 	// OnBoundary, if set, hears of each new boundary before the journal is
@@ -84,10 +85,16 @@ type Ingest struct {
 	canary   *canary
 	strikes  strikes
 	notes    notes
-	away     atomic.Int64  // shapes on their way back to the stream
-	running  atomic.Int64  // workers that have not returned, ghosts included
-	trimmed  wal.LSN       // the flusher's
-	respite  time.Duration // the same; until then, by now, nobody goes for the budget
+	away     atomic.Int64 // shapes on their way back to the stream
+	running  atomic.Int64 // workers that have not returned, ghosts included
+
+	// The flusher's: where the journal was trimmed, what the last flush covered and how
+	// many looks there were since, and until when, by now, nobody goes for the budget.
+	trimmed   wal.LSN
+	flushed   int64
+	flushedAt wal.LSN
+	looks     int
+	respite   time.Duration
 
 	target   wal.LSN       // the journal's end when we began
 	caughtUp chan struct{} // closed when every shard has applied up to target
@@ -149,6 +156,7 @@ func New(opts Options) (*Ingest, error) {
 			away:     make(map[shape.ID]struct{}),
 			progress: new(registry.Progress),
 			writing:  make(chan struct{}, 1),
+			spare:    make(chan []step, 1),
 		}
 		sh.epoch.Store(opts.Epoch)
 		sh.routed.Store(uint64(opts.Start))

@@ -16,6 +16,8 @@ const (
 	// mailboxBytes bounds them too, in bytes of stream, of which a batch has about
 	// one MiB at the most. Decoded they take two to four times as much memory.
 	mailboxBytes = 8 << 20
+	// keepSteps bounds how many steps' room is used again; a batch has some thousands.
+	keepSteps = 32 << 10
 )
 
 // stepKind says what a step of a batch is.
@@ -74,6 +76,7 @@ type join struct {
 type shard struct {
 	n       int
 	box     chan message  // the present worker's mailbox; replaced with the worker
+	spare   chan []step   // one slot: room of steps that a worker is done with
 	nudge   chan struct{} // wakes the present worker when behind was set
 	out     []step        // collected for the next message
 	touched bool          // by the open transaction
@@ -123,6 +126,28 @@ type pulse struct {
 type failure struct {
 	at    wal.LSN
 	count int
+}
+
+// spareSteps is room for steps that is free again, or none.
+func (s *shard) spareSteps() []step {
+	select {
+	case steps := <-s.spare:
+		return steps
+	default:
+		return nil
+	}
+}
+
+// done takes the room of steps back from the worker that they were given to.
+func (s *shard) done(steps []step) {
+	if cap(steps) == 0 || cap(steps) > keepSteps {
+		return
+	}
+	clear(steps)
+	select {
+	case s.spare <- steps[:0]:
+	default:
+	}
 }
 
 // post puts a message into the mailbox, if there is room. A single one there is

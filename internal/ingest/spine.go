@@ -275,10 +275,12 @@ func (s *spine) deliver(sh *shard) {
 	}
 	sh.routed.Store(uint64(to))
 	steps := sh.out
-	sh.out = nil
 	if sh.lagging {
+		clear(steps)
+		sh.out = steps[:0]
 		return
 	}
+	sh.out = sh.spareSteps()
 	if !sh.post(message{at: at, to: to, steps: steps, size: s.read}) {
 		s.leaveOut(sh)
 	}

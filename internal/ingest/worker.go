@@ -117,6 +117,7 @@ func (w *worker) take(ctx context.Context, m message) error {
 			return err
 		}
 	}
+	w.sh.done(m.steps)
 	return w.commit(m.to)
 }
 

@@ -21,6 +21,10 @@ type Entry struct {
 	ChunkBytes int64
 }
 
+// keepBatchBytes bounds the memory of a batch that Pebble uses again for others: to grow
+// it anew was a quarter of what a change allocates.
+const keepBatchBytes = 8 << 20
+
 // Batch is a set of writes that becomes readable, and later durable, as one.
 // It belongs to one goroutine. The memory that a Batch is given is its caller's
 // again when the call returns.
@@ -31,7 +35,7 @@ type Batch struct {
 
 // NewBatch returns an empty batch. It must be ended with Commit or Discard.
 func (l *Log) NewBatch() *Batch {
-	return &Batch{log: l, b: l.db.NewBatch()}
+	return &Batch{log: l, b: l.db.NewBatch(pebble.WithMaxRetainedSizeBytes(keepBatchBytes))}
 }
 
 // Append adds one entry to a shape's log.
@@ -65,12 +69,13 @@ func (b *Batch) Size() int { return b.b.Len() }
 // Commit makes the batch readable. It does not wait for the disk; it does wait
 // when Pebble's memtables are full (Events.WriteStall). The batch is used up.
 func (b *Batch) Commit() error {
-	empty := b.b.Empty()
+	empty, size := b.b.Empty(), int64(b.b.Len())
 	if err := b.b.Commit(pebble.NoSync); err != nil {
 		return fmt.Errorf("commit shape log batch: %w", err)
 	}
 	if !empty {
 		b.log.commits.Add(1)
+		b.log.written.Add(size)
 	}
 	return b.close()
 }

@@ -44,6 +44,7 @@ type Log struct {
 	// commits counts what Pebble has applied. It is raised behind the commit:
 	// a flush that read it before it began covers all it counted.
 	commits atomic.Int64
+	written atomic.Int64 // bytes
 
 	mu      sync.Mutex // never held across I/O
 	running *flight    // the last flush that began
@@ -130,6 +131,9 @@ func (l *Log) Flush() error {
 	close(f.done)
 	return f.err
 }
+
+// Written is how many bytes were committed since Open, keys and values.
+func (l *Log) Written() int64 { return l.written.Load() }
 
 // Delete removes a shape's log, cursors and snapshot. It is not durable by
 // itself: Sweep removes what a crash brought back.

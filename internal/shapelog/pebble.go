@@ -35,16 +35,22 @@ func pebbleOptions(o *Options) *pebble.Options {
 	p := &pebble.Options{
 		FS:                 o.FS,
 		FormatMajorVersion: pebble.FormatNewest,
-		CacheSize:          o.CacheBytes,
-		DisableWAL:         true,
-		ReadOnly:           o.ReadOnly,
-		Logger:             PebbleLogger(o.Logger),
-		MaxOpenFiles:       maxOpenTables,
-		MemTableSize:       o.MemTableBytes,
+		// Pebble takes the room of its memtables, of which two are usual, out of this.
+		CacheSize:    o.CacheBytes + 2*int64(o.MemTableBytes),
+		DisableWAL:   true,
+		ReadOnly:     o.ReadOnly,
+		Logger:       PebbleLogger(o.Logger),
+		MaxOpenFiles: maxOpenTables,
+		MemTableSize: o.MemTableBytes,
 		// Three full memtables may wait for the disk before writers do.
 		MemTableStopWritesThreshold: 4,
-		L0CompactionThreshold:       4,
-		L0StopWritesThreshold:       40,
+		// Pebble compacts at half of this. With many shapes each flush has keys from end to
+		// end, so each compaction of level 0 writes the level below anew: with 20 MB there
+		// and 2,000 changes in a flush, a change cost 47 µs of CPU for it at 2 tables, 28 at
+		// 4 and 16 at 8. The newest entry of a log is read in 5.5 µs with no such table,
+		// and in 8.6 with four.
+		L0CompactionThreshold: 8,
+		L0StopWritesThreshold: 40,
 		EventListener: &pebble.EventListener{
 			BackgroundError: o.Events.BackgroundError,
 		},
