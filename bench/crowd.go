@@ -16,6 +16,9 @@ const crowdLess = 10_000
 // the data directory (seed).
 const crowdAsked = 20_000
 
+// pace is what an application with many users writes: single-row transactions a second.
+const pace = 1_000
+
 // crowd measures what a change costs when there are many shapes on its table. The
 // yardstick is a table with one shape.
 func (r *run) crowd(ctx context.Context) error {
@@ -57,6 +60,9 @@ func (r *run) crowd(ctx context.Context) error {
 				micros(theirs)+" µs with one shape in all", fmt.Sprintf("%.2f", ratio(m.cost.time+m.cost.garbage, theirs)))
 		}
 		row("– creating them, 16 at a time; memory of the process", fmt.Sprintf("%.0f shapes/s; %d MiB", k.rate, k.memory>>20), "–", "–")
+	}
+	if err := r.paced(ctx, alone); err != nil {
+		return err
 	}
 	if err := r.firstGet(ctx); err != nil {
 		return err
@@ -146,16 +152,20 @@ type costs struct{ times, garbage []time.Duration }
 
 func (c *costs) median() cost { return cost{median(c.times), median(c.garbage)} }
 
-// measureOne begins with an empty heap, so that no collection falls into the round, and
-// adds what the one before it took, in proportion.
 func (r *run) measureOne(ctx context.Context, to *costs, k *kind, owner string) error {
+	return r.collected(ctx, to, func() (taken, error) { return r.perChange(ctx, k, owner) })
+}
+
+// collected begins with an empty heap, so that no collection falls into the round, and
+// adds what the one before it took, in proportion.
+func (r *run) collected(ctx context.Context, to *costs, measure func() (taken, error)) error {
 	before := r.svc.cpu()
 	room, err := r.svc.collect(ctx)
 	if err != nil {
 		return err
 	}
 	collection := r.svc.cpu() - before
-	c, err := r.perChange(ctx, k, owner)
+	c, err := measure()
 	if err != nil {
 		return err
 	}
@@ -170,9 +180,16 @@ type taken struct {
 	allocated float64 // bytes
 }
 
-// perChange writes single-row transactions.
+// perChange is the cost of a change when the service has more of them waiting than it
+// can take.
 func (r *run) perChange(ctx context.Context, k *kind, owner string) (taken, error) {
-	changes := r.txns / 10
+	return r.perChangeOf(ctx, k, owner, r.txns/10, func(n int, insert string) error {
+		return r.exec(ctx, fmt.Sprintf(`DO $$ BEGIN FOR n IN 1..%d LOOP %s; COMMIT; END LOOP; END $$`, n, insert))
+	})
+}
+
+// perChangeOf has single-row transactions written.
+func (r *run) perChangeOf(ctx context.Context, k *kind, owner string, changes int, write func(n int, insert string) error) (taken, error) {
 	insert := fmt.Sprintf(`INSERT INTO %s (owner, tags, note) SELECT o, ARRAY['t' || o], 'a note <' || o || '> of some length' FROM (SELECT %%s AS o) x`, k.table())
 	// The client goes before the measure begins: what it costs is not this bench's question.
 	if err := k.walk(0).all(ctx); err != nil {
@@ -183,7 +200,7 @@ func (r *run) perChange(ctx context.Context, k *kind, owner string) (taken, erro
 		return taken{}, err
 	}
 	before := r.svc.cpu()
-	if err := r.exec(ctx, fmt.Sprintf(`DO $$ BEGIN FOR n IN 1..%d LOOP %s; COMMIT; END LOOP; END $$`, changes-1, fmt.Sprintf(insert, owner))); err != nil {
+	if err := write(changes-1, fmt.Sprintf(insert, owner)); err != nil {
 		return taken{}, err
 	}
 	var end string
@@ -196,6 +213,49 @@ func (r *run) perChange(ctx context.Context, k *kind, owner string) (taken, erro
 	took := r.svc.cpu() - before
 	after, err := metric(ctx, "go_memstats_alloc_bytes_total")
 	return taken{took / time.Duration(changes), (after - allocated) / float64(changes)}, err
+}
+
+// paced is the cost of a change when they come one by one: each is taken, written and
+// made readable alone, as it is with one shape.
+func (r *run) paced(ctx context.Context, alone *kind) error {
+	many := &kind{name: "equal", where: "owner = %d", shapes: r.shapes}
+	var beside, same, any costs
+	for range rounds {
+		for _, m := range []struct {
+			costs *costs
+			of    *kind
+			owner string
+		}{{&beside, alone, "0"}, {&same, many, "0"}, {&any, many, fmt.Sprintf("(random() * %d)::int", many.shapes-1)}} {
+			if err := r.collected(ctx, m.costs, func() (taken, error) {
+				return r.perChangeOf(ctx, m.of, m.owner, 10*pace, func(n int, insert string) error { return r.atPace(ctx, n, insert) })
+			}); err != nil {
+				return err
+			}
+		}
+	}
+	theirs := beside.median()
+	for _, m := range []struct {
+		whose string
+		costs *costs
+	}{{"always of the same", &same}, {"of any", &any}} {
+		ours := m.costs.median()
+		row(fmt.Sprintf("%d shapes `owner = 7` and others, %d changes a second: a change, its row %s", many.shapes, pace, m.whose),
+			fmt.Sprintf("%s + %s µs of CPU", micros(ours.time), micros(ours.garbage)),
+			fmt.Sprintf("%s + %s µs, its row of the only shape of another table", micros(theirs.time), micros(theirs.garbage)),
+			fmt.Sprintf("%.2f", ratio(ours.time+ours.garbage, theirs.time+theirs.garbage)))
+	}
+	return nil
+}
+
+func (r *run) atPace(ctx context.Context, n int, statement string) error {
+	began := time.Now()
+	for k := range n {
+		if err := r.exec(ctx, statement); err != nil {
+			return err
+		}
+		time.Sleep(time.Until(began.Add(time.Duration(k) * time.Second / pace)))
+	}
+	return nil
 }
 
 // applied waits until the service has applied what lies before an LSN.
