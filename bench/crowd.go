@@ -17,7 +17,12 @@ const crowdLess = 10_000
 const crowdAsked = 20_000
 
 // pace is what an application with many users writes: single-row transactions a second.
-const pace = 1_000
+// A round at this pace is as long as the time between two looks at all tables and shapes,
+// which has its share of what a change costs then.
+const (
+	pace       = 1_000
+	pacedRound = 20 * pace // changes
+)
 
 // crowd measures what a change costs when there are many shapes on its table. The
 // yardstick is a table with one shape.
@@ -227,7 +232,7 @@ func (r *run) paced(ctx context.Context, alone *kind) error {
 			owner string
 		}{{&beside, alone, "0"}, {&same, many, "0"}, {&any, many, fmt.Sprintf("(random() * %d)::int", many.shapes-1)}} {
 			if err := r.collected(ctx, m.costs, func() (taken, error) {
-				return r.perChangeOf(ctx, m.of, m.owner, 10*pace, func(n int, insert string) error { return r.atPace(ctx, n, insert) })
+				return r.perChangeOf(ctx, m.of, m.owner, pacedRound, func(n int, insert string) error { return r.atPace(ctx, n, insert) })
 			}); err != nil {
 				return err
 			}

@@ -105,9 +105,9 @@ const budgetLooks = 16
 // from end to end, and after some of them the tables below are written anew. The journal
 // has what is not flushed.
 const (
-	flushBytes         = 4 << 20  // written into the shape log
+	flushBytes         = 12 << 20 // written into the shape log
 	flushSpan  wal.LSN = 64 << 20 // bytes of WAL that a start would have to read
-	flushLooks         = 5        // at the latest, so that a quiet service comes to rest
+	flushLooks         = 15       // at the latest, so that a quiet service comes to rest
 )
 
 // worth says whether what was written is worth a flush.

@@ -48,7 +48,7 @@ type Options struct {
 	// JournalBudget is what the journal may hold, in bytes; 0: no limit.
 	JournalBudget int64
 	// FlushEvery is how often it is looked whether to make the shape log durable, and
-	// the journal is trimmed. It is done at each fifth look at the latest.
+	// the journal is trimmed. It is done at each fifteenth look at the latest.
 	FlushEvery time.Duration
 	Logger     *slog.Logger
 	// OnBoundary, if set, hears of each new boundary before the journal is
