@@ -40,9 +40,13 @@ const (
 // epochStep is how many epochs one start of the process may use.
 const epochStep = 1 << 20
 
-// flushEvery is how often it is looked whether to make the shape log durable. It bounds
-// what a crash has to replay, and does not hold back what Postgres is told.
-const flushEvery = 2 * time.Second
+// flushEvery is how often it is looked whether to make the shape log durable, and
+// flushAtLatest after what time it is. They bound what a crash has to replay, and do not
+// hold back what Postgres is told.
+const (
+	flushEvery    = 2 * time.Second
+	flushAtLatest = 30 * time.Second
+)
 
 // Engine is the service.
 type Engine struct {
@@ -190,7 +194,7 @@ func (e *Engine) openStream() error {
 		Journal: j, Log: e.shapelog, Registry: e.registry,
 		Shards: e.shards(), ChunkBytes: e.cfg.ChunkBytes,
 		Start: start, Epoch: epoch, JournalBudget: e.cfg.JournalBudget,
-		Grace: e.cfg.StallGrace, FlushEvery: flushEvery,
+		Grace: e.cfg.StallGrace, FlushEvery: flushEvery, FlushAtLatest: flushAtLatest,
 		Logger:     e.log,
 		OnBoundary: e.noteBoundary,
 		OnRelation: e.families.relation,

@@ -107,17 +107,16 @@ const budgetLooks = 16
 const (
 	flushBytes         = 12 << 20 // written into the shape log
 	flushSpan  wal.LSN = 64 << 20 // bytes of WAL that a start would have to read
-	flushLooks         = 15       // at the latest, so that a quiet service comes to rest
 )
 
 // worth says whether what was written is worth a flush.
 func (in *Ingest) worth() bool {
-	in.looks++
-	written, routed := in.opts.Log.Written(), in.Routed()
-	if written-in.flushed < flushBytes && routed-in.flushedAt < flushSpan && in.looks < flushLooks && !in.nearBudget() {
+	written, routed, now := in.opts.Log.Written(), in.Routed(), in.now()
+	if written-in.flushed.bytes < flushBytes && routed-in.flushed.at < flushSpan &&
+		now-in.flushed.when < in.opts.FlushAtLatest && !in.nearBudget() {
 		return false
 	}
-	in.flushed, in.flushedAt, in.looks = written, routed, 0
+	in.flushed.bytes, in.flushed.at, in.flushed.when = written, routed, now
 	return true
 }
 

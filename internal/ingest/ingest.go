@@ -48,9 +48,10 @@ type Options struct {
 	// JournalBudget is what the journal may hold, in bytes; 0: no limit.
 	JournalBudget int64
 	// FlushEvery is how often it is looked whether to make the shape log durable, and
-	// the journal is trimmed. It is done at each fifteenth look at the latest.
-	FlushEvery time.Duration
-	Logger     *slog.Logger
+	// the journal is trimmed. FlushAtLatest is after what time it is done even if little was
+	// written; 0: at each look.
+	FlushEvery, FlushAtLatest time.Duration
+	Logger                    *slog.Logger
 	// OnBoundary, if set, hears of each new boundary before the journal is
 	// trimmed there; the newest is the Start of the next run.
 	OnBoundary func(wal.LSN) error
@@ -88,13 +89,15 @@ type Ingest struct {
 	away     atomic.Int64 // shapes on their way back to the stream
 	running  atomic.Int64 // workers that have not returned, ghosts included
 
-	// The flusher's: where the journal was trimmed, what the last flush covered and how
-	// many looks there were since, and until when, by now, nobody goes for the budget.
-	trimmed   wal.LSN
-	flushed   int64
-	flushedAt wal.LSN
-	looks     int
-	respite   time.Duration
+	// The flusher's: where the journal was trimmed, until when, by now, nobody goes for the
+	// budget, and what was written and routed at the last flush and when that was, by now.
+	trimmed wal.LSN
+	respite time.Duration
+	flushed struct {
+		bytes int64
+		at    wal.LSN
+		when  time.Duration
+	}
 
 	target   wal.LSN       // the journal's end when we began
 	caughtUp chan struct{} // closed when every shard has applied up to target

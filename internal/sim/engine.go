@@ -39,6 +39,7 @@ type Config struct {
 	ChunkBytes, SegmentBytes, WindowBytes int64
 	JournalBudget                         int64
 	GhostLimit                            int
+	FlushAtLatest                         time.Duration
 	// BeforeQuarantine, if set, runs before it is written down that a shape is out
 	// of the stream.
 	BeforeQuarantine func()
@@ -132,7 +133,7 @@ func (e *Engine) open() (err error) {
 		Journal: e.Journal, Log: e.Log, Registry: e.Registry,
 		Shards: e.Shards, ChunkBytes: e.ChunkBytes,
 		JournalBudget: e.JournalBudget,
-		Start:         e.start(), Epoch: epoch, Grace: e.Grace, FlushEvery: 2 * time.Second,
+		Start:         e.start(), Epoch: epoch, Grace: e.Grace, FlushEvery: 2 * time.Second, FlushAtLatest: e.FlushAtLatest,
 		Logger:      e.Logger,
 		OnBoundary:  func(b wal.LSN) error { return e.note("boundary", uint64(b), false) },
 		BeforeApply: e.BeforeApply,

@@ -61,6 +61,8 @@ func newWorld(t *testing.T, seed uint64) *world {
 		SegmentBytes: 1000 << rng.IntN(8),
 		WindowBytes:  500 << rng.IntN(12),
 		BeforeApply:  w.faults.apply,
+		// At each look, or seldom as in production.
+		FlushAtLatest: time.Duration(seed%2) * 30 * time.Second,
 		// What is written down takes its time, and keeps those waiting who go next.
 		BeforeQuarantine: PauseFor(rng, 3*time.Second),
 	}
