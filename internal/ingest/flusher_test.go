@@ -10,7 +10,7 @@ import (
 // they have waited.
 func TestFlushWhenWorthIt(t *testing.T) {
 	bubble(t, 1, func(r *rig) {
-		r.conf.FlushAtLatest = 30 * time.Second
+		r.conf.FlushAtLatest = 20 * time.Second
 		r.restart(false)
 		_, reader := r.follow("")
 		released := func() bool { return !r.engine.Ingest.Status().Held }
@@ -21,12 +21,12 @@ func TestFlushWhenWorthIt(t *testing.T) {
 		began := time.Now()
 		r.put("x", 0, 5)
 		r.settle(reader)
-		time.Sleep(20 * time.Second)
+		time.Sleep(12 * time.Second)
 		if released() || flushes() != before {
 			t.Errorf("%d flushes for five changes", flushes()-before)
 		}
 		r.until("the changes to be durable", released)
-		if took := time.Since(began); took > 40*time.Second {
+		if took := time.Since(began); took > 25*time.Second {
 			t.Errorf("durable after %s", took)
 		}
 
