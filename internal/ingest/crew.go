@@ -111,6 +111,8 @@ func (s *spine) replace(c command) {
 	switch {
 	case c.aside && sp == nil:
 		return // it has gone; the watchdog looks again
+	case c.aside && s.in.away.Load() >= fewShapes:
+		return // the watchdog saw several shards at once
 	case c.aside:
 		s.in.watchdog.restarts.Add(1)
 		s.in.notes.add(sp.ID(), "set aside", c.stall.describe(), c.stall.Stack)

@@ -209,7 +209,8 @@ func (in *Ingest) oversee(ctx context.Context, w *worker, from wal.LSN, done <-c
 			in.watchdog.suspect(stall)
 			continue
 		}
-		if in.guard.alarm.Load() != nil {
+		// The watchdog may be about to raise the alarm.
+		if in.guard.alarm.Load() != nil || in.guard.systemic(in.now(), in.watchdog.window()) != "" {
 			continue
 		}
 		stall.Stack = stackOf(stall.goroutine)
