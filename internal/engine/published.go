@@ -96,8 +96,8 @@ func (p *publishing) update(ctx context.Context, do func() error) error {
 func (p *publishing) remembered() published {
 	known := *p.known.Load()
 	has := make(map[uint32]bool)
-	for sp := range p.e.registry.All() {
-		has[sp.Def().Table.OID] = true
+	for _, t := range p.e.registry.Tables() {
+		has[t.Table.OID] = true
 	}
 	known.Tables = maps.Clone(known.Tables)
 	maps.DeleteFunc(known.Tables, func(oid uint32, _ map[uint32][]string) bool { return !has[oid] })

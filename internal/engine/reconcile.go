@@ -28,9 +28,9 @@ func (l looked) due(f pgquery.Fingerprint, id shape.ID) bool {
 // stream. seen remembers what was found in order before.
 func (e *Engine) reconcile(ctx context.Context, seen map[uint32]looked) error {
 	watched := make(map[uint32]shape.ID) // the newest shape that is live before Postgres is asked
-	for sp := range e.registry.All() {
-		if oid := sp.Def().Table.OID; sp.State() == registry.Live {
-			watched[oid] = max(watched[oid], sp.ID())
+	for _, t := range e.registry.Tables() {
+		if oid := t.Table.OID; t.Live > 0 {
+			watched[oid] = max(watched[oid], t.Live)
 		}
 	}
 	e.db.InvalidateOthers(func(oid uint32) bool { return watched[oid] > 0 })
@@ -50,12 +50,17 @@ func (e *Engine) reconcile(ctx context.Context, seen map[uint32]looked) error {
 	}
 	// Not before Postgres was asked: a shape may have come meanwhile, and the table
 	// have changed after that.
-	shapes, newest := make(map[uint32][]*registry.Shape), shape.ID(0)
-	for sp := range e.registry.All() {
-		newest = max(newest, sp.ID())
+	shapes, newest := make(map[uint32][]*registry.Shape), e.registry.Settled()
+	for sp := range e.registry.After(examined(watched, now, seen, newest)) {
 		oid := sp.Def().Table.OID
 		if f, ok := now[oid]; watched[oid] > 0 && (!ok || seen[oid].due(f, sp.ID())) {
 			shapes[oid] = append(shapes[oid], sp)
+		}
+	}
+	for oid := range watched {
+		if l, ok := seen[oid]; ok && l.Fingerprint == now[oid] && shapes[oid] == nil {
+			l.newest = newest // there is none that came after it
+			seen[oid] = l
 		}
 	}
 	order := slices.Sorted(maps.Keys(shapes))
@@ -86,6 +91,20 @@ func (e *Engine) reconcile(ctx context.Context, seen map[uint32]looked) error {
 		}
 	}
 	return nil
+}
+
+// examined is the shape up to which none has to be compared with its table: with no table
+// changed, those that came since the last time are all that is to be done.
+func examined(watched map[uint32]shape.ID, now map[uint32]pgquery.Fingerprint, seen map[uint32]looked, newest shape.ID) shape.ID {
+	for oid := range watched {
+		f, there := now[oid]
+		l, known := seen[oid]
+		if !there || !known || l.Fingerprint != f {
+			return 0
+		}
+		newest = min(newest, l.newest)
+	}
+	return newest
 }
 
 // reexamine looks at one table again, and returns what it is like, nil if it is no more.

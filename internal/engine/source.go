@@ -38,10 +38,14 @@ func (e *Engine) Table(ctx context.Context, schema, name string) (*shape.Table, 
 	case !pgquery.IsUnreachable(err):
 		return nil, err
 	}
-	for sp := range e.registry.All() {
-		if t := sp.Def().Table; t.Schema == schema && t.Name == name {
-			return t, nil
+	var newest registry.InUse
+	for _, t := range e.registry.Tables() {
+		if t.Table.Schema == schema && t.Table.Name == name && t.Live >= newest.Live {
+			newest = t
 		}
+	}
+	if newest.Table != nil {
+		return newest.Table, nil
 	}
 	return nil, errors.Join(ErrUnreachable, err)
 }

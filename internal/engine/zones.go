@@ -26,7 +26,7 @@ func (e *Engine) Zone(ctx context.Context, name string) (*expr.Zone, error) {
 // zonesInUse are the zones that shapes look at.
 func (e *Engine) zonesInUse() map[string]*expr.Zone {
 	used := make(map[string]*expr.Zone)
-	for sp := range e.registry.All() {
+	for _, sp := range e.registry.Zoned() {
 		for _, z := range zonesOf(sp) {
 			used[z.Name()] = z
 		}
@@ -50,7 +50,7 @@ func (e *Engine) reconcileZones(ctx context.Context) error {
 		return err
 	}
 	remove := e.stream.Load().ingest.Remove
-	for sp := range e.registry.All() {
+	for _, sp := range e.registry.Zoned() {
 		if state := sp.State(); state != registry.Live && state != registry.Snapshotting {
 			continue // it is built anew, and its zones are compared then
 		}

@@ -39,6 +39,7 @@ func (r *Registry) Create(def *shape.Def, start wal.LSN) (s *Shape, created bool
 
 	r.mu.Lock()
 	delete(r.creating, key)
+	delete(r.coming, s.id)
 	if c.err != nil {
 		r.tables.leave(t)
 	} else {
@@ -66,6 +67,7 @@ func (r *Registry) newShape(def *shape.Def, t *table, start wal.LSN) *Shape {
 		first: &first{ready: make(chan struct{}), failed: make(chan struct{})},
 	}
 	s.used.Store(now)
+	r.coming[s.id] = struct{}{}
 	r.nextID++
 	return s
 }
@@ -84,6 +86,8 @@ func (r *Registry) setLive(s *Shape, chunks int) error {
 	}
 	s.state, s.first, s.chunks = Live, nil, int32(chunks)
 	r.nLive++
+	t := r.tables.byTable[s.def.Table]
+	t.live = max(t.live, s.id)
 	return nil
 }
 

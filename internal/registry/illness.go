@@ -139,6 +139,7 @@ func (r *Registry) Successor(old *Shape, start wal.LSN) (*Shape, error) {
 	err = r.storeShape(s, t.number, encoded, withTable)
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	delete(r.coming, s.id)
 	if err != nil {
 		delete(r.heirs, old.id)
 		r.tables.leave(t)

@@ -301,6 +301,8 @@ func (l *loading) add(id shape.ID, sr *shapeRecord, lr *liveRecord, def *shape.D
 		l.r.byKey.put(s)
 	}
 	l.r.nLive++
+	t := l.r.tables.byTable[def.Table]
+	t.live = max(t.live, id)
 }
 
 // ill reads what says that shapes are not well, or are again.

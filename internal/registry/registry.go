@@ -45,6 +45,7 @@ type Registry struct {
 	shapes   roll
 	byKey    directory
 	creating map[string]*creation  // by key
+	coming   map[shape.ID]struct{} // have a number, and are not in shapes yet
 	removing map[shape.ID]*removal // still in shapes
 	tables   tables
 	zones    map[string]bool // sums of those whose records are durable
@@ -79,9 +80,10 @@ func Open(o Options) (*Registry, error) {
 	}
 	r := &Registry{
 		db: db, log: o.Log,
-		shapes:   roll{byID: map[shape.ID]*Shape{}},
+		shapes:   roll{byID: map[shape.ID]*Shape{}, zoned: map[shape.ID]*Shape{}},
 		byKey:    newDirectory(),
 		creating: map[string]*creation{},
+		coming:   map[shape.ID]struct{}{},
 		removing: map[shape.ID]*removal{},
 		tables:   newTables(),
 		zones:    map[string]bool{},
@@ -129,6 +131,18 @@ func (r *Registry) ByHandle(h shape.Handle) *Shape {
 		return s
 	}
 	return nil
+}
+
+// Settled is the newest number behind which no shape will come any more that has it or
+// a lower one.
+func (r *Registry) Settled() shape.ID {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	settled := r.nextID - 1
+	for id := range r.coming {
+		settled = min(settled, id-1)
+	}
+	return settled
 }
 
 // Len is the number of shapes.

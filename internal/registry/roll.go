@@ -3,6 +3,7 @@ package registry
 import (
 	"cmp"
 	"iter"
+	"maps"
 	"slices"
 
 	"github.com/spillway-sync/spillway/internal/shape"
@@ -15,6 +16,8 @@ type roll struct {
 	byID map[shape.ID]*Shape
 	list []enrolled
 	gone int // entries of list without a shape
+
+	zoned map[shape.ID]*Shape // those that look at a time zone
 }
 
 type enrolled struct {
@@ -33,6 +36,9 @@ func (l *roll) search(id shape.ID) (int, bool) {
 // meanwhile are all that may be above it.
 func (l *roll) add(s *Shape) {
 	l.byID[s.id] = s
+	if w := s.def.Where; w != nil && len(w.Zones()) > 0 {
+		l.zoned[s.id] = s
+	}
 	i, _ := l.search(s.id)
 	l.list = slices.Insert(l.list, i, enrolled{s.id, s})
 }
@@ -43,6 +49,7 @@ func (l *roll) remove(s *Shape) {
 	}
 	i, _ := l.search(s.id)
 	delete(l.byID, s.id)
+	delete(l.zoned, s.id)
 	l.list[i].s = nil
 	l.gone++
 	if l.gone > pageShapes && l.gone > len(l.list)/2 {
@@ -68,6 +75,13 @@ func (l *roll) after(id shape.ID, page []*Shape) (_ []*Shape, last shape.ID, mor
 		id = part[len(part)-1].id
 	}
 	return page, id, i+len(part) < len(l.list)
+}
+
+// Zoned are the shapes whose clause looks at a time zone, in the order of their IDs.
+func (r *Registry) Zoned() []*Shape {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return slices.SortedFunc(maps.Values(r.shapes.zoned), func(a, b *Shape) int { return cmp.Compare(a.id, b.id) })
 }
 
 // All iterates over the shapes in the order of their IDs. One that comes or goes

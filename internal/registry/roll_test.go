@@ -19,8 +19,8 @@ func TestRoll(t *testing.T) {
 	rng := rand.New(rand.NewPCG(1, 1))
 	l := &h.shapes
 	for id := shape.ID(1); id < 20_000; id += 2 {
-		l.add(&Shape{id: id + 1}) // stored before the one below
-		l.add(&Shape{id: id})
+		l.add(&Shape{id: id + 1, def: &shape.Def{}}) // stored before the one below
+		l.add(&Shape{id: id, def: &shape.Def{}})
 		if rng.IntN(3) > 0 {
 			for range 2 {
 				l.remove(&Shape{id: id}) // not the one that is there

@@ -234,8 +234,10 @@ func TestIdleShapeBudget(t *testing.T) {
 	}
 	l := &loading{r: h.Registry}
 	defs := make([]*shape.Def, n)
+	version := h.tables.add(&table{t: boats(), encoded: "boats"})
 	for i := range defs {
 		defs[i] = nth(t, i)
+		defs[i].Table = version.t
 	}
 	rec := shapeRecord{Start: 1, Created: time.Now().UnixMicro()}
 	before := heap()

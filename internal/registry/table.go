@@ -14,10 +14,11 @@ import (
 type table struct {
 	number  uint64
 	t       *shape.Table
-	encoded string  // its record
-	durable bool    // its record is; until then every creation writes it
-	users   int     // shapes that are here, or are being made
-	lists   [][]int // what its shapes select; see share
+	encoded string   // its record
+	durable bool     // its record is; until then every creation writes it
+	users   int      // shapes that are here, or are being made
+	live    shape.ID // the newest of them that has been live, 0: none was
+	lists   [][]int  // what its shapes select; see share
 }
 
 // tables are all versions that have shapes. The registry's mu guards them.
@@ -57,6 +58,25 @@ func (v *tables) leave(e *table) (last bool) {
 	}
 	delete(v.byTable, e.t)
 	return true
+}
+
+// InUse is a version of a table that has shapes.
+type InUse struct {
+	Table *shape.Table
+	// Live is the newest shape of it that has been live; 0: none was.
+	Live shape.ID
+}
+
+// Tables are the versions of tables that have shapes, in no order: whoever looks at all
+// tables from time to time need not visit a million shapes.
+func (r *Registry) Tables() []InUse {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	all := make([]InUse, 0, len(r.tables.byTable))
+	for t, e := range r.tables.byTable {
+		all = append(all, InUse{t, e.live})
+	}
+	return all
 }
 
 // dropTable deletes the record of a version that has no shape, if there is one (not nil). It is not durable by

@@ -43,12 +43,25 @@ func TestZonesAreKept(t *testing.T) {
 		}
 		return zones[0]
 	}
+	create(t, h, where(t, "crew > 3"), 1)
+	zoned := func(want ...*Shape) {
+		t.Helper()
+		is := h.Zoned()
+		for i := range max(len(is), len(want)) {
+			if len(is) != len(want) || is[i].Handle() != want[i].Handle() {
+				t.Fatalf("%d shapes look at zones, want %d", len(is), len(want))
+			}
+		}
+	}
+	zoned(first, second, third)
 	h = h.reopen(t)
+	zoned(first, second, third)
 	rules(first, old)
 	if rules(second, now) != rules(third, now) {
 		t.Error("two shapes have a zone of their own each")
 	}
 	check(t, h.Remove(h.ByHandle(first.Handle()), shape.ReasonZone))
+	zoned(second, third)
 	h = h.reopen(t) // the record without shapes goes here
 	rules(second, now)
 	if n := zoneRecords(t, h); n != 1 {
