@@ -35,12 +35,16 @@ func (r *run) crowd(ctx context.Context) error {
 		return err
 	}
 	var first []time.Duration
+	var firstPaced costs
 	for range rounds {
 		c, err := r.perChange(ctx, alone, "0")
 		if err != nil {
 			return err
 		}
 		first = append(first, c.time)
+		if err := r.pacedOne(ctx, &firstPaced, alone, "0"); err != nil {
+			return err
+		}
 	}
 	for _, k := range []*kind{
 		{name: "equal", where: "owner = %d", shapes: r.shapes},
@@ -66,7 +70,7 @@ func (r *run) crowd(ctx context.Context) error {
 		}
 		row("– creating them, 16 at a time; memory of the process", fmt.Sprintf("%.0f shapes/s; %d MiB", k.rate, k.memory>>20), "–", "–")
 	}
-	if err := r.paced(ctx, alone); err != nil {
+	if err := r.paced(ctx, alone, firstPaced.median()); err != nil {
 		return err
 	}
 	if err := r.firstGet(ctx); err != nil {
@@ -222,34 +226,40 @@ func (r *run) perChangeOf(ctx context.Context, k *kind, owner string, changes in
 
 // paced is the cost of a change when they come one by one: each is taken, written and
 // made readable alone, as it is with one shape.
-func (r *run) paced(ctx context.Context, alone *kind) error {
+func (r *run) paced(ctx context.Context, alone *kind, theirs cost) error {
 	many := &kind{name: "equal", where: "owner = %d", shapes: r.shapes}
-	var beside, same, any costs
+	measures := []struct {
+		whose string
+		of    *kind
+		owner string
+		costs costs
+	}{
+		{whose: "always of the same", of: many, owner: "0"},
+		{whose: "of any", of: many, owner: fmt.Sprintf("(random() * %d)::int", many.shapes-1)},
+		{whose: "of the only shape of another table", of: alone, owner: "0"},
+	}
 	for range rounds {
-		for _, m := range []struct {
-			costs *costs
-			of    *kind
-			owner string
-		}{{&beside, alone, "0"}, {&same, many, "0"}, {&any, many, fmt.Sprintf("(random() * %d)::int", many.shapes-1)}} {
-			if err := r.collected(ctx, m.costs, func() (taken, error) {
-				return r.perChangeOf(ctx, m.of, m.owner, pacedRound, func(n int, insert string) error { return r.atPace(ctx, n, insert) })
-			}); err != nil {
+		for i := range measures {
+			m := &measures[i]
+			if err := r.pacedOne(ctx, &m.costs, m.of, m.owner); err != nil {
 				return err
 			}
 		}
 	}
-	theirs := beside.median()
-	for _, m := range []struct {
-		whose string
-		costs *costs
-	}{{"always of the same", &same}, {"of any", &any}} {
-		ours := m.costs.median()
-		row(fmt.Sprintf("%d shapes `owner = 7` and others, %d changes a second: a change, its row %s", many.shapes, pace, m.whose),
+	for i := range measures {
+		ours := measures[i].costs.median()
+		row(fmt.Sprintf("%d shapes `owner = 7` and others, %d changes a second: a change, its row %s", many.shapes, pace, measures[i].whose),
 			fmt.Sprintf("%s + %s µs of CPU", micros(ours.time), micros(ours.garbage)),
-			fmt.Sprintf("%s + %s µs, its row of the only shape of another table", micros(theirs.time), micros(theirs.garbage)),
+			fmt.Sprintf("%s + %s µs with one shape in all", micros(theirs.time), micros(theirs.garbage)),
 			fmt.Sprintf("%.2f", ratio(ours.time+ours.garbage, theirs.time+theirs.garbage)))
 	}
 	return nil
+}
+
+func (r *run) pacedOne(ctx context.Context, to *costs, k *kind, owner string) error {
+	return r.collected(ctx, to, func() (taken, error) {
+		return r.perChangeOf(ctx, k, owner, pacedRound, func(n int, insert string) error { return r.atPace(ctx, n, insert) })
+	})
 }
 
 func (r *run) atPace(ctx context.Context, n int, statement string) error {

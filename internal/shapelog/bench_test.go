@@ -4,7 +4,10 @@ import (
 	"fmt"
 	"io"
 	"math"
+	"math/rand/v2"
+	"syscall"
 	"testing"
+	"time"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 
@@ -37,6 +40,55 @@ func BenchmarkCommitManyShapes(b *testing.B) {
 		check(b, batch.Commit())
 	}
 	b.ReportMetric(1000*float64(b.N)/b.Elapsed().Seconds(), "entries/s")
+}
+
+// Changes of 100,000 shapes by chance, with a flush for every 20,000, and then the newest
+// entry of some: what both cost in CPU, Pebble's compactions included.
+func BenchmarkManyLogs(b *testing.B) {
+	const shapes, each = 100_000, 20_000
+	l := openDisk(b)
+	rng := rand.New(rand.NewPCG(1, 1))
+	tx := wal.LSN(0)
+	tails := make(map[shape.ID]wal.Offset)
+	var wrote time.Duration
+	for b.Loop() {
+		began := cpu(b)
+		batch := l.NewBatch()
+		for n := range each {
+			tx += 100
+			id, off := shape.ID(1+rng.IntN(shapes)), wal.Offset{Tx: tx}
+			check(b, batch.Append(id, Entry{Offset: off, JSON: message, Pos: tx + 1}))
+			tails[id] = off
+			if n%500 == 499 {
+				check(b, batch.Commit())
+				batch = l.NewBatch()
+			}
+		}
+		check(b, batch.Commit())
+		check(b, l.Flush())
+		for l.db.Metrics().Compact.NumInProgress > 0 {
+			time.Sleep(time.Millisecond)
+		}
+		wrote += cpu(b) - began
+	}
+	began, reads := cpu(b), 0
+	for id, tail := range tails {
+		e, err := l.ReadInto(nil, id, wal.Offset{Tx: tail.Tx - 1}, tail, math.MaxInt)
+		check(b, err)
+		if reads++; e.N != 1 {
+			b.Fatal(e.N)
+		}
+	}
+	b.ReportMetric(float64(wrote.Microseconds())/float64(b.N*each), "µs/change")
+	b.ReportMetric(float64((cpu(b)-began).Microseconds())/float64(reads), "µs/read")
+	b.ReportMetric(float64(l.db.Metrics().Levels[0].Sublevels), "tables")
+}
+
+func cpu(b *testing.B) time.Duration {
+	b.Helper()
+	var u syscall.Rusage
+	check(b, syscall.Getrusage(syscall.RUSAGE_SELF, &u))
+	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }
 
 func fillLog(b *testing.B, l *Log, n int) wal.Offset {

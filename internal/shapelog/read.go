@@ -21,8 +21,9 @@ func (l *Log) Read(id shape.ID, after, upTo wal.Offset, emit func(off wal.Offset
 	}
 	var lower, upper [entryKeyLen + 1]byte
 	it, err := l.db.NewIter(&pebble.IterOptions{
-		LowerBound: appendAfter(lower[:0], id, after),
-		UpperBound: appendAfter(upper[:0], id, upTo),
+		LowerBound:      appendAfter(lower[:0], id, after),
+		UpperBound:      appendAfter(upper[:0], id, upTo),
+		PointKeyFilters: between(after.Tx, upTo.Tx),
 	})
 	if err != nil {
 		return end, false, fmt.Errorf("read log of shape %d: %w", id, err)
