@@ -147,6 +147,7 @@ func New(opts Options) (*Ingest, error) {
 		reader:  reader,
 		unpack:  unpacker{pos: opts.Start},
 		index:   route.New(),
+		told:    make(map[uint32]*announced),
 		tracker: flush.New(opts.Start),
 		pos:     opts.Start,
 		touched: make(map[shape.ID]struct{}),

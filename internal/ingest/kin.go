@@ -51,6 +51,7 @@ func (in *Ingest) newIndex() *route.Index {
 func (s *spine) refreshKin() {
 	if k := s.in.kin.Load(); k != s.kin {
 		s.kin, s.clear = k, nil
+		clear(s.told) // a relation may be others' now
 		s.index.SetKin(k.kin)
 	}
 }

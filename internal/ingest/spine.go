@@ -63,6 +63,8 @@ type spine struct {
 	touched map[shape.ID]struct{} // by the open transaction
 	clear   *wal.Relation         // the newest one that was found not to be in doubt
 	kin     *kinNow               // what the index has
+	told    map[uint32]*announced // by relation
+	joined  []shape.ID            // see news
 	doubted bool                  // the open transaction has a row of a table in doubt
 	ids     []shape.ID
 	slab    []wal.Change
@@ -135,24 +137,6 @@ func (s *spine) round() (more bool, err error) {
 func (s *spine) shardOf(id shape.ID) *shard { return s.shards[uint64(id)%uint64(len(s.shards))] }
 
 func (s *spine) epochOf(id shape.ID) shape.Epoch { return shape.Epoch(s.shardOf(id).epoch.Load()) }
-
-func (s *spine) relation(tx *wal.Txn, rel *wal.Relation) {
-	if f := s.in.opts.OnRelation; f != nil {
-		f(rel)
-	}
-	s.ids = s.index.Shapes(rel.OID, s.ids[:0])
-	all := make([]*told, len(s.shards))
-	for _, id := range s.ids {
-		sh := s.shardOf(id)
-		t := all[sh.n]
-		if t == nil {
-			t = &told{rel: rel}
-			all[sh.n] = t
-			sh.out = append(sh.out, step{kind: stepRelation, tx: tx, told: t})
-		}
-		t.ids = append(t.ids, id)
-	}
-}
 
 func (s *spine) change(tx *wal.Txn, ch wal.Change) {
 	s.inTxn = true
@@ -382,6 +366,7 @@ func (s *spine) join(c command) {
 		s.clear = nil // with a first shape on a partitioned table doubts begin
 		s.tracker.SetGoal(id, s.pos)
 		sh.shapes[id] = c.join.shape
+		s.joined = append(s.joined, id)
 	}
 	sh.joining[id] = c.join
 	s.control(sh, message{join: c.join})
