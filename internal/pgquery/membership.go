@@ -26,6 +26,9 @@ type Member struct {
 	// By are the catalogue's rows that publish it, another one whenever it is added.
 	// Each ends with the transaction that made it: see Made.
 	By []string
+	// Unlisted: a partition with rows that the publication has in an ancestor's name only,
+	// which Postgres before 15 does not get right: see plan.
+	Unlisted bool
 }
 
 func (m *Member) sql() statement { return relation(m.Schema, m.Name) }
@@ -64,7 +67,8 @@ func Made(row string) (wal.XID, error) {
 func members(ctx context.Context, tx pgx.Tx, oids []uint32, publication uint32) ([]Member, error) {
 	// The catalogue has publications of schemas since Postgres 15.
 	var schemas statement = "select null::oid oid, null::text[] rows where false"
-	if major(tx.Conn().PgConn()) >= 15 {
+	modern := major(tx.Conn().PgConn()) >= 15
+	if modern {
 		schemas = `select l.oid, array_agg(distinct 'schema ' || s.oid || ' ' || s.xmin) rows
 			from lineage l join pg_class u on u.oid = l.ancestor join pg_publication_namespace s on s.pnnspid = u.relnamespace
 			where s.pnpubid = $2::oid group by l.oid`
@@ -79,14 +83,15 @@ func members(ctx context.Context, tx pgx.Tx, oids []uint32, publication uint32) 
 				join pg_class c on c.oid = l.ancestor and c.relispartition
 				join pg_inherits i on i.inhrelid = l.ancestor and not i.inhdetachpending
 		), tables as (
-			select l.oid, array_agg('table ' || m.oid || ' ' || m.xmin order by m.oid) rows,
+			select l.oid, array_agg('table ' || m.oid || ' ' || m.xmin order by m.oid) rows, bool_or(l.ancestor = l.oid) listed,
 				bool_or((to_jsonb(m)->>'prqual') is not null or (to_jsonb(m)->>'prattrs') is not null) filtered
 			from lineage l join pg_publication_rel m on m.prrelid = l.ancestor
 			where m.prpubid = $2::oid group by l.oid
 		), schemas as (` + schemas + `)
 		select f.root, c.oid, n.nspname::text, c.relname::text, c.relkind::text, c.relreplident::text, c.relpersistence::text,
 			c.relispartition, pg_has_role(c.relowner, 'USAGE'),
-			by.rows <> '{}', coalesce(r.filtered, false), by.rows
+			by.rows <> '{}', coalesce(r.filtered, false), by.rows,
+			not $3 and c.relispartition and c.relkind = 'r' and not coalesce(r.listed, false) and not coalesce(p.puballtables, false)
 		from family f
 		join pg_class c on c.oid = f.oid
 		join pg_namespace n on n.oid = c.relnamespace
@@ -97,7 +102,7 @@ func members(ctx context.Context, tx pgx.Tx, oids []uint32, publication uint32) 
 			select coalesce(r.rows, '{}') || coalesce(s.rows, '{}') || case when p.puballtables then array['all ' || p.oid || ' ' || p.xmin] else '{}' end rows
 		) by
 		order by n.nspname, c.relname`
-	rows, err := tx.Query(ctx, query.whole(), oidArray(oids), publication)
+	rows, err := tx.Query(ctx, query.whole(), oidArray(oids), publication, modern)
 	if err != nil {
 		return nil, err
 	}
@@ -130,6 +135,7 @@ func (db *DB) plan(ctx context.Context, publication string, t *shape.Table) (p p
 			return err
 		}
 		p = planFor(t, all)
+		p.list(all, pub.Owned && !db.cfg.Manual)
 		return db.allowed(p, pub, publication, t)
 	})
 	return p, err
@@ -171,6 +177,19 @@ func planFor(t *shape.Table, all []Member) (p plan) {
 		}
 	}
 	return p
+}
+
+// list adds the partitions that the publication does not have in their own names, as far
+// as we may. Before version 15 the server's walsender remembers of each table that it has
+// met whether it is published, also when the table becomes a partition of a published one:
+// the rows of one that was written to before it was attached were never sent. It forgets that
+// when tables are added to a publication, and of one that is listed it never changes.
+func (p *plan) list(all []Member, may bool) {
+	for _, m := range all {
+		if may && m.Unlisted && m.Published && m.Owned {
+			p.add = append(p.add, m)
+		}
+	}
 }
 
 // allowed says which part of the plan we may not carry out.

@@ -150,6 +150,49 @@ func TestPublish(t *testing.T) {
 	}
 }
 
+// Before Postgres 15 partitions are in the publication in their own names, as far as we
+// may put them there; later they come with their root.
+func TestPartitionsAreListed(t *testing.T) {
+	pg := pgtest.New(t)
+	pg.Exec(`create publication ` + pub + `;
+		create table p (i int primary key) partition by range (i); alter publication ` + pub + ` add table p;
+		create table p1 partition of p for values from (0) to (10) partition by range (i);
+		create table p11 partition of p1 for values from (0) to (10);
+		create table p2 (i int primary key); insert into p2 values (11)`)
+	listed := func() string {
+		return pg.Value(`select coalesce(string_agg(prrelid::regclass::text, ' ' order by prrelid::regclass::text), '')
+			from pg_publication_rel r join pg_publication u on u.oid = r.prpubid where u.pubname = '` + pub + `'`)
+	}
+	db := open(t, pg)
+	publish := func(what, before15 string) {
+		t.Helper()
+		want := "p"
+		if pg.Server.Version() < 15 {
+			want = before15
+		}
+		if err := db.Publish(t.Context(), pub, table(t, db, "p")); err != nil {
+			t.Fatal(err)
+		}
+		if got := listed(); got != want {
+			t.Errorf("%s: %s, want %s", what, got, want)
+		}
+	}
+	publish("a root", "p p11")
+	pg.Exec("alter table p attach partition p2 for values from (10) to (20)")
+	publish("a table that was attached", "p p11 p2")
+	publish("nothing new", "p p11 p2")
+	pg.Exec("create table p3 partition of p for values from (20) to (30); alter table p3 replica identity full")
+	manual := open(t, pg, func(c *Config) { c.Manual = true })
+	if err := manual.Publish(t.Context(), pub, table(t, manual, "p")); err != nil {
+		t.Error("who looks after the publication himself:", err)
+	}
+	pg.Exec("create publication everything for all tables")
+	if err := db.Publish(t.Context(), "everything", table(t, db, "p")); err != nil {
+		t.Error("with all tables:", err)
+	}
+	publish("a new partition", "p p11 p2 p3")
+}
+
 func TestPublishWithOtherPublications(t *testing.T) {
 	pg := pgtest.New(t)
 	pg.Exec(`create schema s; create table s.a (i int); create table public.a (i int, j int);

@@ -70,7 +70,9 @@ func TestPartitions(t *testing.T) {
 		{"210: TRUNCATE of one partition", "TRUNCATE eu; INSERT INTO root VALUES (30, 'eu', 'q')", []string{"root", "where", "eu"}},
 		{"209: TRUNCATE of all", "TRUNCATE root; INSERT INTO root VALUES (31, 'eu', 'r'), (32, 'jp', 's')", []string{"root", "where", "eu", "us", "asia", "jp"}},
 		{"215: ATTACH of a filled table", "CREATE TABLE za (LIKE root); INSERT INTO za VALUES (40, 'za', 't'); ALTER TABLE root ATTACH PARTITION za FOR VALUES IN ('za')", []string{"root", "where"}},
+		{"215: its rows from then on", "INSERT INTO root VALUES (42, 'za', 'x'); UPDATE root SET v = 'y' WHERE id = 40", nil},
 		{"215: the same in one transaction", "BEGIN; CREATE TABLE au (LIKE root); INSERT INTO au VALUES (41, 'au', 'u'); ALTER TABLE root ATTACH PARTITION au FOR VALUES IN ('au'); COMMIT", []string{"root", "where"}},
+		{"215: and its rows", "INSERT INTO root VALUES (43, 'au', 'z'); UPDATE root SET v = 'w' WHERE id = 41", nil},
 		{"215: DETACH", "ALTER TABLE root DETACH PARTITION za", []string{"root", "where"}},
 		{"a partition dropped at the second level", "DROP TABLE india", []string{"root", "where", "asia"}},
 		// While it was detached it was not published: nobody tells of the row.
