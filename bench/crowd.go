@@ -34,14 +34,11 @@ func (r *run) crowd(ctx context.Context) error {
 	if err := r.make(ctx, alone); err != nil {
 		return err
 	}
-	var first []time.Duration
-	var firstPaced costs
+	var first, firstPaced costs
 	for range rounds {
-		c, err := r.perChange(ctx, alone, "0")
-		if err != nil {
+		if err := r.measureOne(ctx, &first, alone, "0"); err != nil {
 			return err
 		}
-		first = append(first, c.time)
 		if err := r.pacedOne(ctx, &firstPaced, alone, "0"); err != nil {
 			return err
 		}
@@ -60,13 +57,12 @@ func (r *run) crowd(ctx context.Context) error {
 			return fmt.Errorf("%s: %w", k.name, err)
 		}
 		what := fmt.Sprintf("%d shapes `%s`: a change, its row ", k.shapes, fmt.Sprintf(k.where, 7))
-		theirs := median(first)
+		theirs := first.median()
 		for _, m := range []struct {
 			whose string
 			cost  cost
 		}{{"always of the same", k.same}, {"of any", k.any}, {"of the only shape of another table", k.alone}} {
-			row(what+m.whose, fmt.Sprintf("%s + %s µs of CPU", micros(m.cost.time), micros(m.cost.garbage)),
-				micros(theirs)+" µs with one shape in all", fmt.Sprintf("%.2f", ratio(m.cost.time+m.cost.garbage, theirs)))
+			row(what+m.whose, m.cost.String()+" of CPU", theirs.String()+" with one shape in all", m.cost.against(theirs))
 		}
 		row("– creating them, 16 at a time; memory of the process", fmt.Sprintf("%.0f shapes/s; %d MiB", k.rate, k.memory>>20), "–", "–")
 	}
@@ -78,8 +74,6 @@ func (r *run) crowd(ctx context.Context) error {
 	}
 	return r.comeBack(ctx)
 }
-
-func micros(d time.Duration) string { return fmt.Sprintf("%.1f", float64(d)/1e3) }
 
 // kind is one kind of clause and what was measured with many of it.
 type kind struct {
@@ -95,6 +89,14 @@ type kind struct {
 // part of the next garbage collection, by what it allocates: with many shapes these are
 // so long and so rare that it is chance which change meets one.
 type cost struct{ time, garbage time.Duration }
+
+func (c cost) String() string {
+	return fmt.Sprintf("%.1f + %.1f µs", float64(c.time)/1e3, float64(c.garbage)/1e3)
+}
+
+func (c cost) against(other cost) string {
+	return fmt.Sprintf("%.2f", ratio(c.time+c.garbage, other.time+other.garbage))
+}
 
 func (k *kind) table() string { return "crowd_" + k.name }
 
@@ -249,9 +251,7 @@ func (r *run) paced(ctx context.Context, alone *kind, theirs cost) error {
 	for i := range measures {
 		ours := measures[i].costs.median()
 		row(fmt.Sprintf("%d shapes `owner = 7` and others, %d changes a second: a change, its row %s", many.shapes, pace, measures[i].whose),
-			fmt.Sprintf("%s + %s µs of CPU", micros(ours.time), micros(ours.garbage)),
-			fmt.Sprintf("%s + %s µs with one shape in all", micros(theirs.time), micros(theirs.garbage)),
-			fmt.Sprintf("%.2f", ratio(ours.time+ours.garbage, theirs.time+theirs.garbage)))
+			ours.String()+" of CPU", theirs.String()+" with one shape in all", ours.against(theirs))
 	}
 	return nil
 }
