@@ -53,7 +53,7 @@ mutant wall-clock internal/ingest/watchdog.go \
 mutant no-guard internal/ingest/guard.go \
 	'if stuck <= max(fewShapes, active/5) {' 'if true {' ./internal/ingest 'FaultOfAll|Systemic'
 mutant no-hand-over internal/ingest/watchdog.go \
-	'id != 0 && was.still >= d.in.handOver()' 'false' ./internal/ingest 'BlockedAlways'
+	'id != 0 && was.still-was.excused >= d.in.handOver()' 'false' ./internal/ingest 'BlockedAlways'
 mutant no-canary internal/ingest/watchdog.go \
 	'if d.canaryStill >= c.late {' 'if false {' ./internal/ingest 'Canary'
 mutant no-rate internal/ingest/guard.go \
@@ -104,5 +104,13 @@ mutant unasked-session internal/pgquery/zone.go \
 	'if !same {' 'if !same && false {' ./internal/pgquery 'ZoneChanged'
 mutant stale-zones internal/engine/zones.go \
 	'if known && (is == nil ||' 'if known && false && (is == nil ||' ./test/e2e 'ZoneDataChanges'
+mutant another-tail internal/shapelog/read.go \
+	'keyShape(it.Key()) != id || !known' '!known' ./internal/shapelog 'Twin'
+mutant old-news internal/ingest/announce.go \
+	'if a.joined == len(s.joined) && len(a.early) == 0 {' 'if true {' ./internal/ingest 'RelationsAreTold'
+mutant late-number internal/registry/registry.go \
+	'settled = min(settled, id-1)' 'settled = max(settled, id-1)' ./internal/registry 'Settled'
+mutant passed-over internal/shapelog/pebble.go \
+	'NewBlockIntervalFilter(times, uint64(after),' 'NewBlockIntervalFilter(times, uint64(after)+1,' ./internal/shapelog .
 
 exit $wrong
