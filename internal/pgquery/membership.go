@@ -27,7 +27,7 @@ type Member struct {
 	// Each ends with the transaction that made it: see Made.
 	By []string
 	// Unlisted: a partition with rows that the publication has in an ancestor's name only,
-	// which Postgres before 15 does not get right: see plan.
+	// which Postgres before 15 does not get right: see plan.list.
 	Unlisted bool
 }
 
