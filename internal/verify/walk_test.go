@@ -71,7 +71,7 @@ func TestWalkWaits(t *testing.T) {
 	for _, c := range []struct {
 		seen  int
 		fault string
-	}{{99, "stood still for 200ms before it came to 0/64; "}, {100, ""}} {
+	}{{99, "stood still for 1s before it came to 0/64; "}, {100, ""}} {
 		asked := 0
 		server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			if asked++; asked == 1 {
@@ -91,7 +91,7 @@ func TestWalkWaits(t *testing.T) {
 			w.Header().Set("electric-offset", "0_inf")
 			fmt.Fprintf(w, `[{"headers":{"control":"up-to-date","global_last_seen_lsn":"%d"}}]`, c.seen)
 		}))
-		k := &check{Service: &Service{URL: server.URL, Limit: 200 * time.Millisecond}, of: Shape{Handle: "h"}, sees: sight{until: 100}, store: newStore(1 << 20)}
+		k := &check{Service: &Service{URL: server.URL, Limit: time.Second}, of: Shape{Handle: "h"}, sees: sight{until: 100}, store: newStore(1 << 20)}
 		if c.fault == "" {
 			k.Limit = time.Minute
 		}
