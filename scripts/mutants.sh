@@ -90,6 +90,8 @@ mutant detaching-is-there internal/pgquery/kin.go \
 	'in (select oid from up)) and not i.inhdetachpending' 'in (select oid from up))' ./test/e2e 'DetachConcurrently'
 mutant same-edge internal/engine/kin.go \
 	'if slices.Contains(k[e.Child], parent{e.Parent, e.Made}) {' 'if slices.ContainsFunc(k[e.Child], to(e.Parent)) {' ./internal/engine 'KinLearns'
+mutant unsent-partition internal/engine/database.go \
+	'if !ok {' 'if ok || !ok {' ./internal/engine 'PartitionAfterPublishing'
 mutant missed-live internal/engine/reconcile.go \
 	'l.Fingerprint != f || id > l.newest' 'l.Fingerprint != f' ./internal/engine 'Looked'
 mutant stale-ancestors internal/engine/family.go \

@@ -14,18 +14,46 @@ import (
 // database is Postgres as new shapes need it.
 type database struct{ e *Engine }
 
-func (d database) Publish(ctx context.Context, t *shape.Table) error {
-	if err := d.e.db.Publish(ctx, d.e.cfg.Publication(), t); err != nil {
-		return d.renewed(t, err)
+func (d database) Publish(ctx context.Context, t *shape.Table) (snapshot.Family, error) {
+	// Before it is published: whatever is among these is looked after.
+	published, err := d.family(ctx, t)
+	if err != nil {
+		return nil, err
 	}
-	return d.e.publishing.first(ctx, t.OID)
+	if err := d.e.db.Publish(ctx, d.e.cfg.Publication(), t); err != nil {
+		return nil, d.renewed(t, err)
+	}
+	return published, d.e.publishing.first(ctx, t.OID)
+}
+
+// family is the edges above and below a partitioned table, nil if they need not be the
+// same when its first rows are read, as new partitions are published with their root.
+func (d database) family(ctx context.Context, t *shape.Table) (snapshot.Family, error) {
+	if t.Kind != 'p' {
+		return nil, nil
+	}
+	edges, listed, err := d.e.db.ListedKin(ctx, t.OID)
+	if err != nil || !listed {
+		return nil, err
+	}
+	return edges, nil
+}
+
+// sent is an error if a partition has come since a table was published: the rows that
+// it gets after the first ones may not be sent.
+func (d database) sent(ctx context.Context, published snapshot.Family, found []pgquery.Edge) error {
+	edges, ok := published.([]pgquery.Edge)
+	if !ok {
+		return nil
+	}
+	return d.e.families.same(ctx, edges, found)
 }
 
 func (d database) WritersGone(ctx context.Context, t *shape.Table, pause func(context.Context, time.Duration) error) (wal.LSN, error) {
 	return d.e.db.WritersGone(ctx, t, pause)
 }
 
-func (d database) Snapshot(ctx context.Context, def *shape.Def, onSight func(wal.Snapshot) error, onStart func() error, onRow func(wal.Tuple) error) error {
+func (d database) Snapshot(ctx context.Context, def *shape.Def, published snapshot.Family, onSight func(wal.Snapshot) error, onStart func() error, onRow func(wal.Tuple) error) error {
 	if err := d.e.chaos.BeforeSnapshot(ctx); err != nil {
 		return err
 	}
@@ -34,6 +62,9 @@ func (d database) Snapshot(ctx context.Context, def *shape.Def, onSight func(wal
 		f.matters.Store(true)
 	}
 	started := func(s wal.Snapshot, edges []pgquery.Edge) error {
+		if err := d.sent(ctx, published, edges); err != nil {
+			return err
+		}
 		// Before the shape is in the stream: who gets whose rows is what it saw.
 		if err := f.admit(ctx, def.Table.OID, edges, func() error { return onSight(s) }); err != nil {
 			return err

@@ -164,6 +164,48 @@ func TestAdmission(t *testing.T) {
 	}
 }
 
+// Before version 15 a partition is published by itself: first rows that have one which
+// came after the others were published are not used, nor does their shape begin.
+func TestPartitionAfterPublishing(t *testing.T) {
+	t.Parallel()
+	for what, c := range map[string]struct {
+		meanwhile string
+		refused   bool
+	}{
+		"nothing":         {"", false},
+		"attached":        {"CREATE TABLE other (LIKE root); INSERT INTO other VALUES (2); ALTER TABLE root ATTACH PARTITION other FOR VALUES IN (2)", true},
+		"attached anew":   {detach + "; " + attach, true},
+		"a new partition": {"CREATE TABLE other PARTITION OF root FOR VALUES IN (2); INSERT INTO root VALUES (2)", false},
+	} {
+		t.Run(what, func(t *testing.T) {
+			t.Parallel()
+			h := newHousehold(t)
+			h.pg.Exec("CREATE PUBLICATION " + h.e.cfg.Publication())
+			def, err := shape.BuildDef(h.table("root"), shape.Params{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			d := database{h.e}
+			published, err := d.Publish(t.Context(), def.Table)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if modern := h.pg.Server.Version() >= 15; modern != (published == nil) {
+				t.Fatalf("before version 15 the family counts: %v", published)
+			} else if modern {
+				published = h.edges()
+			}
+			h.pg.Exec(c.meanwhile)
+			began := false
+			err = d.Snapshot(t.Context(), def, published,
+				func(wal.Snapshot) error { began = true; return nil }, func() error { return nil }, func(wal.Tuple) error { return nil })
+			if errors.Is(err, pgquery.ErrSchemaChanged) != c.refused || err != nil && !c.refused || began == c.refused {
+				t.Errorf("began: %t, %v", began, err)
+			}
+		})
+	}
+}
+
 // It is written down what a family is when the shapes of the family that it was are
 // gone for good: after a crash before that, they would stay.
 func TestFamilyIsWrittenLast(t *testing.T) {

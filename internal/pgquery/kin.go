@@ -52,17 +52,37 @@ func (db *DB) Kin(ctx context.Context, oids []uint32) (edges []Edge, there []uin
 		if there, err = pgx.CollectRows(rows, pgx.RowTo[uint32]); err != nil {
 			return err
 		}
-		rows, err = tx.Query(ctx, kinQuery("$1::oid[]").whole(), oidArray(oids))
-		if err != nil {
-			return err
-		}
-		edges, err = pgx.CollectRows(rows, pgx.RowToStructByPos[Edge])
+		edges, err = kin(ctx, tx, oids)
 		return err
 	})
 	if err != nil {
 		return nil, nil, fmt.Errorf("look up partitions and their ancestors: %w", err)
 	}
 	return edges, there, nil
+}
+
+// ListedKin is Kin of a table whose partitions have to be listed in the publication by
+// themselves (see plan.list). Where they are published with their root listed is false.
+func (db *DB) ListedKin(ctx context.Context, oid uint32) (edges []Edge, listed bool, err error) {
+	err = db.look(ctx, func(tx pgx.Tx) error {
+		if listed = !publishedWithRoot(tx.Conn().PgConn()); !listed {
+			return nil
+		}
+		edges, err = kin(ctx, tx, []uint32{oid})
+		return err
+	})
+	if err != nil {
+		return nil, false, fmt.Errorf("look up the partitions to be published: %w", err)
+	}
+	return edges, listed, nil
+}
+
+func kin(ctx context.Context, tx pgx.Tx, oids []uint32) ([]Edge, error) {
+	rows, err := tx.Query(ctx, kinQuery("$1::oid[]").whole(), oidArray(oids))
+	if err != nil {
+		return nil, err
+	}
+	return pgx.CollectRows(rows, pgx.RowToStructByPos[Edge])
 }
 
 // parseEdges reads the answer to kinQuery in text format.

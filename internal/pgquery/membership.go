@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/spillway-sync/spillway/internal/shape"
 	"github.com/spillway-sync/spillway/internal/wal"
@@ -67,8 +68,8 @@ func Made(row string) (wal.XID, error) {
 func members(ctx context.Context, tx pgx.Tx, oids []uint32, publication uint32) ([]Member, error) {
 	// The catalogue has publications of schemas since Postgres 15.
 	var schemas statement = "select null::oid oid, null::text[] rows where false"
-	modern := major(tx.Conn().PgConn()) >= 15
-	if modern {
+	conn := tx.Conn().PgConn()
+	if major(conn) >= 15 {
 		schemas = `select l.oid, array_agg(distinct 'schema ' || s.oid || ' ' || s.xmin) rows
 			from lineage l join pg_class u on u.oid = l.ancestor join pg_publication_namespace s on s.pnnspid = u.relnamespace
 			where s.pnpubid = $2::oid group by l.oid`
@@ -102,12 +103,16 @@ func members(ctx context.Context, tx pgx.Tx, oids []uint32, publication uint32) 
 			select coalesce(r.rows, '{}') || coalesce(s.rows, '{}') || case when p.puballtables then array['all ' || p.oid || ' ' || p.xmin] else '{}' end rows
 		) by
 		order by n.nspname, c.relname`
-	rows, err := tx.Query(ctx, query.whole(), oidArray(oids), publication, modern)
+	rows, err := tx.Query(ctx, query.whole(), oidArray(oids), publication, publishedWithRoot(conn))
 	if err != nil {
 		return nil, err
 	}
 	return pgx.CollectRows(rows, pgx.RowToStructByPos[Member])
 }
+
+// publishedWithRoot reports whether a partition is published with its root, whatever it was
+// before: since version 15. See plan.list.
+func publishedWithRoot(conn *pgconn.PgConn) bool { return major(conn) >= 15 }
 
 // plan is what is left to do for a table, from reading the catalogue alone.
 type plan struct {

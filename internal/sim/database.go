@@ -36,7 +36,7 @@ func (d *Database) pause() {
 }
 
 // Publish implements snapshot.Database.
-func (d *Database) Publish(_ context.Context, t *shape.Table) error {
+func (d *Database) Publish(_ context.Context, t *shape.Table) (snapshot.Family, error) {
 	d.pause()
 	p := d.PG
 	p.mu.Lock()
@@ -46,7 +46,7 @@ func (d *Database) Publish(_ context.Context, t *shape.Table) error {
 		m.published = true
 		p.lsn += 200
 	}
-	return nil
+	return nil, nil
 }
 
 // WritersGone implements snapshot.Database.
@@ -78,7 +78,7 @@ func (d *Database) WritersGone(ctx context.Context, t *shape.Table, _ func(conte
 }
 
 // Snapshot implements snapshot.Database.
-func (d *Database) Snapshot(ctx context.Context, def *shape.Def, onSight func(wal.Snapshot) error, onStart func() error, onRow func(wal.Tuple) error) error {
+func (d *Database) Snapshot(ctx context.Context, def *shape.Def, _ snapshot.Family, onSight func(wal.Snapshot) error, onStart func() error, onRow func(wal.Tuple) error) error {
 	d.pause()
 	p := d.PG
 	p.mu.Lock()

@@ -32,17 +32,23 @@ type Stream interface {
 	Remove(sp *registry.Shape, reason shape.Reason, detail string)
 }
 
+// Family is which partitions a table had when it was published. What is in it is the
+// Database's business.
+type Family any
+
 // Database is what a new shape needs of Postgres.
 type Database interface {
 	// Publish puts the table into the publication with full replica identity.
-	Publish(ctx context.Context, t *shape.Table) error
+	Publish(ctx context.Context, t *shape.Table) (Family, error)
 	// WritersGone returns the present end of the log after waiting for all who
 	// may have written to the table before it. It looks from time to time and
 	// calls pause in between.
 	WritersGone(ctx context.Context, t *shape.Table, pause func(context.Context, time.Duration) error) (wal.LSN, error)
 	// Snapshot calls onSight once with what the snapshot sees, which does not wait,
-	// then onStart, then onRow for each row; a row is valid during the call only.
-	Snapshot(ctx context.Context, def *shape.Def, onSight func(wal.Snapshot) error, onStart func() error, onRow func(wal.Tuple) error) error
+	// then onStart, then onRow for each row; a row is valid during the call only. It is
+	// an error if it finds a partition whose changes may not be sent, since it was not
+	// published with the others.
+	Snapshot(ctx context.Context, def *shape.Def, published Family, onSight func(wal.Snapshot) error, onStart func() error, onRow func(wal.Tuple) error) error
 	// Explain turns an error of the above into a *Failure or *SchemaChanged.
 	Explain(err error) error
 }
@@ -277,7 +283,8 @@ func (c *Creator) make(ctx context.Context, sp *registry.Shape) (rows int, err e
 		return err
 	}
 	w.at("the publication")
-	if err := c.opts.Database.Publish(ctx, def.Table); err != nil {
+	published, err := c.opts.Database.Publish(ctx, def.Table)
+	if err != nil {
 		return 0, fmt.Errorf("publish the table: %w", err)
 	}
 	w.at("transactions that write to the table")
@@ -300,7 +307,7 @@ func (c *Creator) make(ctx context.Context, sp *registry.Shape) (rows int, err e
 		buf = consume.AppendInsertRow(buf[:0], def, row)
 		return snap.Append(buf)
 	}
-	if err := c.opts.Database.Snapshot(ctx, def, onSight, onStart, onRow); err != nil {
+	if err := c.opts.Database.Snapshot(ctx, def, published, onSight, onStart, onRow); err != nil {
 		return rows, fmt.Errorf("read the first rows: %w", err)
 	}
 	if err := snap.Finish(consume.AppendSnapshotEnd(nil, &sees)); err != nil {

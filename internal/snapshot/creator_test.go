@@ -34,11 +34,11 @@ func (p *place) Pin(context.Context, shape.ID) error                  { return n
 func (p *place) Explain(err error) error                              { return err }
 func (p *place) Join(context.Context, *registry.Shape, wal.LSN) error { return nil }
 
-func (p *place) Publish(_ context.Context, t *shape.Table) error {
+func (p *place) Publish(_ context.Context, t *shape.Table) (Family, error) {
 	if p.publish != nil {
 		p.publish(t)
 	}
-	return nil
+	return nil, nil
 }
 
 func (p *place) Remove(sp *registry.Shape, reason shape.Reason, _ string) { p.removed <- reason }
@@ -47,7 +47,7 @@ func (p *place) WritersGone(ctx context.Context, _ *shape.Table, again pause) (w
 	return 1, p.writers(ctx, again)
 }
 
-func (p *place) Snapshot(_ context.Context, _ *shape.Def, onSight func(wal.Snapshot) error, onStart func() error, _ func(wal.Tuple) error) error {
+func (p *place) Snapshot(_ context.Context, _ *shape.Def, _ Family, onSight func(wal.Snapshot) error, onStart func() error, _ func(wal.Tuple) error) error {
 	return errors.Join(onSight(wal.Snapshot{Xmin: 1, Xmax: 1, Until: 1}), onStart())
 }
 

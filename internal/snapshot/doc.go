@@ -18,7 +18,9 @@
 //     is still to come in the stream or in the pinned journal.
 //  5. The snapshot is taken. As soon as it is known what it sees the shape
 //     joins the stream from P, leaving out what the snapshot sees, while the
-//     rows are still being read.
+//     rows are still being read. Where partitions are published by themselves
+//     (before Postgres 15) it is not used if it finds one that has been attached
+//     since step 3.
 //  6. When the last row is durable the shape is live and survives a restart.
 //
 // Rejected: relying on the lock that ALTER PUBLICATION takes to keep writers

@@ -115,6 +115,76 @@ func keyed(db *pgtest.DB, f *follower, table, where string) error {
 	return nil
 }
 
+// A sender that has just been connected meets a partition for the first time while that
+// is detached. Before version 15 it would take it for a table that is not published as
+// long as it lives, whatever it is attached to later.
+func TestPartitionFirstMetDetached(t *testing.T) {
+	t.Parallel()
+	db := pgtest.New(t)
+	db.Exec(partitionedTable)
+	s := newService(t, db.URL, "SPILLWAY_AUDIT_EVERY=100ms")
+	f := newFollower(s.url, "table", "root")
+	f.until(t, 30*time.Second, "first rows", func() error { return keyed(db, f, "public.root", "true") })
+	sender := "SELECT coalesce((SELECT active_pid FROM pg_replication_slots WHERE database = current_database() AND active), 0)"
+	was := db.Value(sender)
+	db.Exec("SELECT pg_terminate_backend(" + was + ")")
+	eventually(t, 20*time.Second, "another sender", func() error {
+		if is := db.Value(sender); is == was || is == "0" {
+			return fmt.Errorf("the sender was %s and is %s", was, is)
+		}
+		return nil
+	})
+	db.Exec("ALTER TABLE root DETACH PARTITION us; INSERT INTO us (id, region, v) VALUES (70, 'us', 'unseen'); ALTER TABLE root ATTACH PARTITION us FOR VALUES IN ('us')")
+	f.until(t, 30*time.Second, "the shape anew", func() error {
+		if f.rotations != 1 {
+			return fmt.Errorf("%d rotations", f.rotations)
+		}
+		return keyed(db, f, "public.root", "true")
+	})
+	db.Exec("INSERT INTO root VALUES (50, 'us', 'v')")
+	f.until(t, 30*time.Second, "a row of it", func() error { return keyed(db, f, "public.root", "true") })
+}
+
+// A table that has had rows is attached after the publication was looked at for a new
+// shape, and before its first rows are read. They are those of a family whose changes
+// may not be sent.
+func TestAttachBeforeFirstRows(t *testing.T) {
+	t.Parallel()
+	db := pgtest.New(t)
+	db.Exec(partitionedTable)
+	s := newService(t, db.URL, "SPILLWAY_AUDIT_EVERY=10m")
+	f := newFollower(s.url, "table", "root")
+	f.until(t, 30*time.Second, "first rows", func() error { return keyed(db, f, "public.root", "true") })
+	db.Exec("CREATE TABLE za (LIKE root); ALTER TABLE za REPLICA IDENTITY FULL; INSERT INTO za VALUES (40, 'za', 't')")
+	writer := db.Conn()
+	if _, err := writer.PgConn().Exec(t.Context(), "BEGIN; INSERT INTO eu VALUES (41, 'eu', 'u')").ReadAll(); err != nil {
+		t.Fatal(err)
+	}
+	where := newFollower(s.url, "table", "root", "where", "v <> 'out'")
+	same := func() error { return keyed(db, where, "public.root", "v <> 'out'") }
+	began := make(chan error, 1)
+	go func() {
+		_, err := where.step(t.Context())
+		began <- err
+	}()
+	eventually(t, 20*time.Second, "the shape to wait for the writer", func() error {
+		if log := s.log.String(); !strings.Contains(log, "a new shape waits for transactions that write to its table") {
+			return fmt.Errorf("it does not")
+		}
+		return nil
+	})
+	db.Exec("ALTER TABLE root ATTACH PARTITION za FOR VALUES IN ('za')")
+	if _, err := writer.PgConn().Exec(t.Context(), "COMMIT").ReadAll(); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-began; err != nil {
+		t.Log("the first answer:", err)
+	}
+	where.until(t, 30*time.Second, "first rows", same)
+	db.Exec("INSERT INTO root VALUES (42, 'za', 'x'), (43, 'eu', 'y')")
+	where.until(t, 30*time.Second, "rows of the new partition", same)
+}
+
 // A partition that is being detached CONCURRENTLY is no part of its root for SELECT as
 // soon as that has begun, however long it takes to end.
 func TestDetachConcurrently(t *testing.T) {
