@@ -9,7 +9,7 @@
 set -eu
 cd "$(dirname "$0")/.."
 go=${GO:-go}
-core='Cases|Encoding|GeneratedColumns|Identities|Inheritance|Partitions|Property|Rotations|ShapesUnderWrites|TypesThatChange|Verify'
+core='AttachBeforeFirstRows|Cases|DoctorScript|Encoding|GeneratedColumns|Identities|Inheritance|PartitionFirstMetDetached|Partitions|Property|Rotations|ShapesUnderWrites|TypesThatChange|Verify'
 packages='14.23.0-beta.17 15.18.0-beta.17 16.14.0-beta.17 17.10.0-beta.17 18.4.0-beta.17'
 
 case $(uname -s)-$(uname -m) in

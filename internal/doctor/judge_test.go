@@ -4,6 +4,7 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"net"
+	"strings"
 	"testing"
 	"time"
 
@@ -53,12 +54,23 @@ func testJudgements(t *testing.T) {
 		}},
 		{"slot_retains", Warn, "after 1 MiB more", func(g group) { retained(g, &pgquery.SlotHealth{RetainedBytes: 1 << 30, SafeBytes: 1 << 20}, ours) }},
 		{"synchronous_standby_names", Warn, "spillway", func(g group) { judgeCommits(g, &serverFacts{SyncStandbys: `ANY 1 (s1, "spillway")`}) }},
+		{"partition_unlisted", Fail, "public.root", func(g group) { judgeTables(g, attached(false), false, true, strings.NewReplacer()) }},
+		{"partition_unlisted", Fail, "public.root", func(g group) { judgeTables(g, attached(true), true, false, strings.NewReplacer()) }},
+		{"tables", OK, "public.root", func(g group) { judgeTables(g, attached(true), false, true, strings.NewReplacer()) }}, // the service adds it
 		{"synchronous_commit", OK, "", func(g group) { judgeCommits(g, &serverFacts{SyncCommit: "on", SyncStandbys: "FIRST 1 (s1, s2)"}) }},
 	} {
 		r := &Report{}
 		c.judge(r.group("g"))
 		want(t, r, c.code, c.v, c.text)
 	}
+}
+
+// attached is a root on Postgres 14 with a partition that the publication does not have in
+// its own name.
+func attached(owned bool) []*table {
+	root := pgquery.Member{OID: 1, Kind: "p", Persistence: "p", Owned: true, Published: true}
+	part := pgquery.Member{OID: 2, Kind: "r", Persistence: "p", Identity: "f", Partition: true, Owned: owned, Published: true, Unlisted: true, Attached: true}
+	return []*table{{OID: 1, Schema: "public", Name: "root", Kind: "p", Readable: true, members: []pgquery.Member{root, part}, published: true}}
 }
 
 func TestText(t *testing.T) {

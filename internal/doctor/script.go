@@ -85,18 +85,28 @@ func (s *Script) tables(f func(string, ...any), tag string) {
 		f("EXCEPTION WHEN duplicate_object THEN NULL;  -- it is there")
 		f("END %s;", tag)
 	}
+	each := func(condition, run string) {
+		f("DO %s DECLARE t regclass; BEGIN", tag)
+		f("  FOR t IN WITH RECURSIVE family(oid) AS (")
+		f("      SELECT unnest(ARRAY[%s])", strings.Join(names, ", "))
+		f("      UNION SELECT i.inhrelid FROM family f JOIN pg_catalog.pg_inherits i ON i.inhparent = f.oid)")
+		f("    SELECT c.oid::regclass FROM family f JOIN pg_catalog.pg_class c ON c.oid = f.oid")
+		f("    WHERE c.relkind = 'r' AND %s ORDER BY 1", condition)
+		f("  LOOP")
+		f("    EXECUTE format(%s, t);", run)
+		f("  END LOOP;")
+		f("END %s;", tag)
+	}
 	f("")
 	f("-- Changes and deletions must carry the old row, also those of partitions and children.")
-	f("DO %s DECLARE t regclass; BEGIN", tag)
-	f("  FOR t IN WITH RECURSIVE family(oid) AS (")
-	f("      SELECT unnest(ARRAY[%s])", strings.Join(names, ", "))
-	f("      UNION SELECT i.inhrelid FROM family f JOIN pg_catalog.pg_inherits i ON i.inhparent = f.oid)")
-	f("    SELECT c.oid::regclass FROM family f JOIN pg_catalog.pg_class c ON c.oid = f.oid")
-	f("    WHERE c.relkind = 'r' AND c.relreplident <> 'f' ORDER BY 1")
-	f("  LOOP")
-	f("    EXECUTE format('ALTER TABLE ONLY %%s REPLICA IDENTITY FULL', t);")
-	f("  END LOOP;")
-	f("END %s;", tag)
+	each("c.relreplident <> 'f'", "'ALTER TABLE ONLY %s REPLICA IDENTITY FULL'")
+	f("")
+	f("-- Postgres 14 does not send the rows of a partition that was written to before it was attached,")
+	f("-- unless the publication has it in its own name. Run this before an ATTACH, with the name of what is attached.")
+	each("c.relispartition AND current_setting('server_version_num')::int < 150000 AND NOT EXISTS (\n"+
+		"      SELECT FROM pg_catalog.pg_publication_rel r JOIN pg_catalog.pg_publication p ON p.oid = r.prpubid\n"+
+		"      WHERE r.prrelid = c.oid AND p.pubname = "+literal(s.Publication)+")",
+		"'ALTER PUBLICATION %I ADD TABLE ONLY %s', "+literal(s.Publication))
 }
 
 // tag quotes the bodies of DO; no name may end them.

@@ -156,6 +156,8 @@ var obstacles = []struct{ code, found, remedy string }{
 	{"publication_filter", "The publication has a row filter or a list of columns for", "Add the table to the publication without WHERE and without a list of columns."},
 	{"table_unpublished", "SPILLWAY_MANUAL_PUBLISHING is set, and the publication lacks", "Run ALTER PUBLICATION {publication} ADD TABLE {table}; spillway doctor --sql prints it."},
 	{"table_owner", "Not in the publication, and cannot be added since table or publication is not ours", "Let {role} own both (or be a member of the owner), or set SPILLWAY_MANUAL_PUBLISHING=true and run what spillway doctor --sql prints."},
+	{"partition_unlisted", "Postgres 14 may not send the rows of partitions that were attached unless they are in the publication in their own names; not so those of",
+		"Run ALTER PUBLICATION {publication} ADD TABLE for each of them; spillway doctor --sql prints it."},
 	{"replica_identity", "Without REPLICA IDENTITY FULL, and it is not for us to set", "Run ALTER TABLE {table} REPLICA IDENTITY FULL, also for each partition; spillway doctor --sql prints it."},
 }
 
@@ -237,6 +239,7 @@ func (t *table) faults(manual, publicationOwned bool) (codes []string) {
 			note(manual, "table_unpublished")
 			note(!manual && (!m.Owned || !publicationOwned), "table_owner")
 		}
+		note(m.Published && m.Attached && (manual || !m.Owned || !publicationOwned), "partition_unlisted")
 		note(m.HoldsRows() && m.Identity != "f" && (manual || !m.Owned), "replica_identity")
 	}
 	return codes

@@ -30,6 +30,9 @@ type Member struct {
 	// Unlisted: a partition with rows that the publication has in an ancestor's name only,
 	// which Postgres before 15 does not get right: see plan.list.
 	Unlisted bool
+	// Attached: unlisted, and it was a table of its own before it became a partition, or
+	// once it was none any more.
+	Attached bool
 }
 
 func (m *Member) sql() statement { return relation(m.Schema, m.Name) }
@@ -91,8 +94,7 @@ func members(ctx context.Context, tx pgx.Tx, oids []uint32, publication uint32) 
 		), schemas as (` + schemas + `)
 		select f.root, c.oid, n.nspname::text, c.relname::text, c.relkind::text, c.relreplident::text, c.relpersistence::text,
 			c.relispartition, pg_has_role(c.relowner, 'USAGE'),
-			by.rows <> '{}', coalesce(r.filtered, false), by.rows,
-			not $3 and c.relispartition and c.relkind = 'r' and not coalesce(r.listed, false) and not coalesce(p.puballtables, false)
+			by.rows <> '{}', coalesce(r.filtered, false), by.rows, own.unlisted, own.unlisted and own.attached
 		from family f
 		join pg_class c on c.oid = f.oid
 		join pg_namespace n on n.oid = c.relnamespace
@@ -102,6 +104,11 @@ func members(ctx context.Context, tx pgx.Tx, oids []uint32, publication uint32) 
 		cross join lateral (
 			select coalesce(r.rows, '{}') || coalesce(s.rows, '{}') || case when p.puballtables then array['all ' || p.oid || ' ' || p.xmin] else '{}' end rows
 		) by
+		cross join lateral (
+			select not $3 and c.relispartition and c.relkind = 'r' and not coalesce(r.listed, false) and not coalesce(p.puballtables, false) unlisted,
+				not exists (select from pg_inherits i join pg_attribute a on a.attrelid = c.oid and a.attname = 'tableoid' and a.attnum < 0
+					where i.inhrelid = c.oid and a.xmin = i.xmin) attached
+		) own
 		order by n.nspname, c.relname`
 	rows, err := tx.Query(ctx, query.whole(), oidArray(oids), publication, publishedWithRoot(conn))
 	if err != nil {
@@ -184,14 +191,18 @@ func planFor(t *shape.Table, all []Member) (p plan) {
 	return p
 }
 
-// list adds the partitions that the publication does not have in their own names, as far
-// as we may. Before version 15 the server's walsender remembers of each table that it has
-// met whether it is published, also when the table becomes a partition of a published one:
-// the rows of one that was written to before it was attached were never sent. It forgets that
-// when tables are added to a publication, and of one that is listed it never changes.
+// list adds the partitions that the publication does not have in their own names. Before
+// version 15 the server's walsender remembers of each table that it has met whether it is
+// published, also when the table becomes a partition of a published one: the rows of one
+// that was written to before it was attached were never sent. It forgets that when tables
+// are added to a publication, and of one that is listed it never changes.
+//
+// Where we may not (may, Member.Owned), those that were made as partitions are left: nobody
+// can have written to them before. The others must be listed by somebody else, which
+// allowed says, also if the sender that remembers is long gone: that cannot be known.
 func (p *plan) list(all []Member, may bool) {
 	for _, m := range all {
-		if may && m.Unlisted && m.Published && m.Owned {
+		if m.Unlisted && m.Published && (m.Attached || may && m.Owned) {
 			p.add = append(p.add, m)
 		}
 	}
@@ -199,8 +210,12 @@ func (p *plan) list(all []Member, may bool) {
 
 // allowed says which part of the plan we may not carry out.
 func (db *DB) allowed(p plan, pub *Publication, publication string, t *shape.Table) error {
-	missing := fmt.Sprintf(`Database table "%s" is missing from the publication "%s" and `, textOf(t), publication)
 	for _, m := range p.add {
+		missing := fmt.Sprintf(`Database table "%s" is missing from the publication "%s" and `, textOf(t), publication)
+		if m.Unlisted {
+			missing = fmt.Sprintf(`Partition "%s" of "%s" was attached, and has to be in the publication "%s" in its own name, since `+
+				`Postgres 14 may not send its rows otherwise, and `, m.Text(), textOf(t), publication)
+		}
 		remedy := ("run ALTER PUBLICATION " + quote(publication) + " ADD TABLE " + m.sql()).whole()
 		if db.cfg.Manual {
 			return &Error{Kind: ErrPublication, Remedy: remedy,

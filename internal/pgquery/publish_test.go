@@ -186,6 +186,16 @@ func TestPartitionsAreListed(t *testing.T) {
 	if err := manual.Publish(t.Context(), pub, table(t, manual, "p")); err != nil {
 		t.Error("who looks after the publication himself:", err)
 	}
+	pg.Exec("alter table p detach partition p3; alter table p attach partition p3 for values from (20) to (30)")
+	err := manual.Publish(t.Context(), pub, table(t, manual, "p"))
+	if pg.Server.Version() >= 15 {
+		if err != nil {
+			t.Error("attached anew:", err)
+		}
+	} else if !errors.Is(err, ErrPublication) || !strings.Contains(clientText(err), `Partition "public.p3" of "public.p"`) ||
+		!strings.Contains(err.Error(), `ADD TABLE "public"."p3"`) {
+		t.Error("attached anew, and not listed by whoever looks after the publication:", err)
+	}
 	pg.Exec("create publication everything for all tables")
 	if err := db.Publish(t.Context(), "everything", table(t, db, "p")); err != nil {
 		t.Error("with all tables:", err)

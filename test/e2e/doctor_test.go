@@ -82,6 +82,7 @@ func TestDoctorScript(t *testing.T) {
 	role := `least "` + db.Name
 	db.Exec(`CREATE SCHEMA "App$$"; CREATE TABLE "App$$"."User's" (id int PRIMARY KEY, note text); INSERT INTO "App$$"."User's" VALUES (1, 'a');
 		CREATE TABLE parts (id int, v int) PARTITION BY RANGE (id); CREATE TABLE parts_1 PARTITION OF parts FOR VALUES FROM (0) TO (10); INSERT INTO parts VALUES (1, 1);
+		CREATE TABLE parts_2 (id int, v int); INSERT INTO parts_2 VALUES (11, 1); ALTER TABLE parts ATTACH PARTITION parts_2 FOR VALUES FROM (10) TO (20);
 		REVOKE ALL ON DATABASE ` + db.Name + ` FROM PUBLIC; REVOKE ALL ON SCHEMA public FROM PUBLIC`)
 	quoted := `"` + strings.ReplaceAll(role, `"`, `""`) + `"`
 	t.Cleanup(func() {
@@ -124,14 +125,19 @@ func TestDoctorScript(t *testing.T) {
 	for _, c := range []struct {
 		f            *follower
 		column, want string
-	}{{users, "note", "b"}, {parts, "v", "2"}} {
+		rows         int
+	}{{users, "note", "b", 1}, {parts, "v", "2", 2}} {
 		c.f.until(t, 30*time.Second, "the change", func() error {
+			found := 0
 			for _, row := range c.f.rows {
 				if v := row[c.column]; v != nil && *v == c.want {
-					return nil
+					found++
 				}
 			}
-			return fmt.Errorf("no row with %s = %s", c.column, c.want)
+			if found == c.rows {
+				return nil
+			}
+			return fmt.Errorf("%d rows with %s = %s", found, c.column, c.want)
 		})
 	}
 	if code, out := run(); code != 0 {
