@@ -92,6 +92,10 @@ mutant same-edge internal/engine/kin.go \
 	'if slices.Contains(k[e.Child], parent{e.Parent, e.Made}) {' 'if slices.ContainsFunc(k[e.Child], to(e.Parent)) {' ./internal/engine 'KinLearns'
 mutant unsent-partition internal/engine/database.go \
 	'if !ok {' 'if ok || !ok {' ./internal/engine 'PartitionAfterPublishing'
+mutant guess-is-sure internal/route/lookup.go \
+	'if sure && e.whole {' 'if e.whole {' ./internal/route 'Twin'
+mutant half-is-whole internal/expr/anchor.go \
+	'!wholeTerms(arg) || !n.or && !one {' 'n.or && (!one || !wholeTerms(arg)) {' ./internal/route 'Twin'
 mutant missed-live internal/engine/reconcile.go \
 	'l.Fingerprint != f || id > l.newest' 'l.Fingerprint != f' ./internal/engine 'Looked'
 mutant stale-ancestors internal/engine/family.go \

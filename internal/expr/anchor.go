@@ -37,6 +37,56 @@ type Term []Anchor
 // the clause itself decides.
 func (e *Expr) Terms() (terms []Term, known bool) { return unpackTerms(e.plan) }
 
+// Whole reports that the terms are also a sufficient condition: the clause is TRUE for a
+// row whose values are those that one of them asks for.
+func (e *Expr) Whole() bool { return e.whole }
+
+// wholeTerms is about what may be put into many shapes: columns compared with constants for
+// equality, lists of them, AND of such comparisons, OR of all that.
+func wholeTerms(n node) bool {
+	switch n := n.(type) {
+	case *operation:
+		if n.op.left == kindArray || n.op.compare == nil || n.op.rel != relEQ {
+			return false
+		}
+		l, r := n.l, n.r
+		if _, ok := l.(*constant); ok {
+			l, r = r, l
+		}
+		k, ok := r.(*constant)
+		return ok && equal(l, k)
+	case *inList:
+		for _, k := range n.list {
+			if !k.value.null && !equal(n.arg, k) {
+				return false
+			}
+		}
+		return true
+	case *logic:
+		for _, arg := range n.args {
+			if _, one := arg.(*operation); !wholeTerms(arg) || !n.or && !one {
+				return false // the conjunction of lists may have been cut: see maxTerms
+			}
+		}
+		return true
+	}
+	return false
+}
+
+// equal reports whether a node is a column, cast to nothing else than what it is, and
+// equal to k just when its key is that of k. (A bpchar as text is not: see keyFor.)
+func equal(n node, k *constant) bool {
+	_, _, ok := keyFor(n, k)
+	for ok {
+		c, is := n.(*cast)
+		if !is {
+			return true
+		}
+		n, ok = c.arg, c.row.apply == nil
+	}
+	return false
+}
+
 // AppendKey appends the canonical key of a value in output text: two values of a
 // type have equal keys just when they are equal, and where the type can be asked
 // for ranges the keys' bytes order as the values do. False: the type is not

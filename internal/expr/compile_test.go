@@ -442,6 +442,29 @@ func TestColumnsAndTerms(t *testing.T) {
 	}
 }
 
+// What is decided by the terms alone is what many shapes have, and nothing in which a
+// comparison does more than look at a column as it is.
+func TestWhole(t *testing.T) {
+	columns := append(slices.Clone(items), col("v", 1043, "varchar"), expr.Column{Name: "ids", Type: expr.Type{OID: 1007, Base: 1007, Name: "_int4", Array: true}})
+	for where, want := range map[string]bool{
+		"id = 5": true, "5 = id": true, "id = 5 and title = 'a'": true, "id in (1, null, 3)": true, "id = 1 or n in (2, 3)": true,
+		"(id = 1 and n = 2) or title = 'x'": true, "c = 'ab  '": true, "mood = 'sad'": true, "v = 'x'": true, "v::bpchar = 'x'::bpchar": false, "v::int4 = 1": false,
+		"ids @> '{1}'": false, "ids = '{1}'": false, "1 = any(ids)": false, "id = 4 and id = 5": true, "id = any('{1,2}')": true,
+		"id = n": false, "id = 5.0": false, "id = null": false, "id <> 5": false, "not id = 5": false, "id not in (1, 2)": false,
+		"id > 5": false, "id = 1 and n > 4": false, "id = 1 and title like 'a%'": false, "id = 1 or title like 'a%'": false,
+		"id in (1,2) and n = 3": false, "c::text = 'ab'": false, "title::bpchar = 'ab'::bpchar": false, "pos = 3": true, "id::int8 = 5": false, "title like 'a'": false, "true": false,
+	} {
+		e, err := expr.Compile(where, nil, columns)
+		if err != nil {
+			t.Errorf("%s: %v", where, err)
+			continue
+		}
+		if got := e.Whole(); got != want {
+			t.Errorf("%s: %t, want %t", where, got, want)
+		}
+	}
+}
+
 func termText(e *expr.Expr) string {
 	terms, known := e.Terms()
 	if !known {

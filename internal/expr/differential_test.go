@@ -335,20 +335,35 @@ func checkCanonical(t testing.TB, e *expr.Expr, cols []expr.Column) {
 	}
 }
 
-// checkTerms: a row that matches has all that one of the terms asks for.
+// checkTerms: a row that matches has all that one of the terms asks for; if the terms are
+// the whole clause, also the other way round.
 func (o *oracle) checkTerms(e *expr.Expr) {
 	terms, known := e.Terms()
 	if !known {
+		if e.Whole() {
+			o.t.Errorf("no terms are all of %s", e.SQL())
+		}
 		return
 	}
 	for _, row := range o.rows {
 		if ok, err := e.Match(row); err != nil || !ok {
+			if e.Whole() && slices.ContainsFunc(terms, func(t expr.Term) bool { return readable(o.cols, row, t) && has(o.cols, row, t) }) {
+				o.t.Errorf("row %q has all that one of the terms %v asks for, but not %s (%v)", row, terms, e.SQL(), err)
+			}
 			continue
 		}
 		if !slices.ContainsFunc(terms, func(t expr.Term) bool { return has(o.cols, row, t) }) {
 			o.t.Errorf("row %q matches %s but none of the terms %v", row, e.SQL(), terms)
 		}
 	}
+}
+
+// readable reports that nothing of what a term asks for has to be guessed.
+func readable(cols []expr.Column, row wal.Tuple, term expr.Term) bool {
+	return !slices.ContainsFunc(term, func(a expr.Anchor) bool {
+		_, ok := expr.AppendKey(nil, cols[a.Col].Type, row[a.Col])
+		return !ok
+	})
 }
 
 func has(cols []expr.Column, row wal.Tuple, term expr.Term) bool {

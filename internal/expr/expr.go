@@ -75,6 +75,7 @@ type Expr struct {
 	columns []int
 	zones   []*Zone
 	plan    string // see Terms
+	whole   bool
 	match   boolFn
 }
 
@@ -120,6 +121,7 @@ func (z Zones) compile(where string, params map[string]string, cols []Column, li
 		columns: columnsOf(root),
 		zones:   zonesOf(root),
 		plan:    planOf(root),
+		whole:   wholeTerms(root),
 		match:   compileRoot(root),
 	}, nil
 }

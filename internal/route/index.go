@@ -11,10 +11,12 @@ type Index struct {
 	numbers map[shape.ID]int32 // in entries
 	entries slab[entry]
 	places  slab[place]
+	nodes   slab[node] // but the tables' roots
 	kin     Kin
 	roots   int     // shapes on partitioned tables
 	stamp   uint64  // of the present change, see entry.seen
 	found   []int32 // entries that the change must be tried on
+	sure    []int32 // entries that it touches
 	key     []byte
 	looked  uint64
 	spread  Spread
@@ -48,13 +50,14 @@ type entry struct {
 	all   int32  // its place in table.all
 	plain int32  // its place in table.plain; without a WHERE clause only
 	first link   // of its places, one for each term
+	whole bool   // its places are all there is of its clause
 }
 
 // Len is the number of shapes.
 func (x *Index) Len() int { return len(x.numbers) }
 
-// Looked is the number of shapes whose clause was evaluated, or that stand for
-// it, over all changes so far: what a change costs besides its own size.
+// Looked is the number of shapes that were looked at over all changes so far, and their
+// clauses evaluated if need be: what a change costs besides its own size.
 func (x *Index) Looked() uint64 { return x.looked }
 
 // Add takes a shape in. Adding one that is there changes nothing.

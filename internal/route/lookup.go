@@ -37,7 +37,10 @@ func (x *Index) route(t *table, ch *wal.Change, dst []shape.ID) []shape.ID {
 	for _, n := range t.plain {
 		dst = append(dst, x.entries.at(n).id)
 	}
-	x.looked += uint64(len(t.plain) + len(x.found))
+	for _, n := range x.sure {
+		dst = append(dst, x.entries.at(n).id)
+	}
+	x.looked += uint64(len(t.plain) + len(x.sure) + len(x.found))
 	if x.spread != nil && len(x.found) >= 2*spreadPart {
 		return x.trySpread(t, ch, dst)
 	}
@@ -49,7 +52,7 @@ func (x *Index) route(t *table, ch *wal.Change, dst []shape.ID) []shape.ID {
 	return dst
 }
 
-// find collects the shapes that the change must be tried on. It is not ok if reading a
+// find collects the shapes that the change touches, or must be tried on. It is not ok if reading a
 // value panics: then any shape may be touched.
 func (x *Index) find(t *table, ch *wal.Change) (ok bool) {
 	defer func() {
@@ -57,7 +60,7 @@ func (x *Index) find(t *table, ch *wal.Change) (ok bool) {
 			ok = false
 		}
 	}()
-	x.found = x.found[:0]
+	x.found, x.sure = x.found[:0], x.sure[:0]
 	if ch.Old != nil {
 		x.row(t, ch.Old)
 	}
@@ -91,7 +94,7 @@ func (x *Index) row(t *table, row wal.Tuple) {
 	for _, c := range t.columns {
 		c.read(row)
 	}
-	x.walk(&t.root)
+	x.walk(&t.root, true)
 }
 
 // alike reports whether both rows have the same in all columns of the index.
@@ -155,22 +158,23 @@ func (c *column) read(row wal.Tuple) {
 	}
 }
 
-// walk collects what the values at hand lead to from a node on.
-func (x *Index) walk(n *node) {
-	x.collect(n.list)
+// walk collects what the values at hand lead to from a node on. sure: they are what the
+// anchors on the way ask for, and not ones that may be anything.
+func (x *Index) walk(n *node, sure bool) {
+	x.collect(n.list, sure)
 	for _, h := range n.hashes {
 		switch h.state() {
 		case isKnown:
 			if c := h.columns[0]; c.typ.Array || c.parts {
 				for _, key := range c.value.elements {
-					x.follow(h.keys[key])
+					x.follow(h.keys.findString(key), sure)
 				}
 				continue
 			}
-			x.follow(h.keys[string(x.keyOf(h))])
+			x.follow(h.keys.find(x.keyOf(h)), sure)
 		case isAny:
-			for _, t := range h.keys {
-				x.follow(t)
+			for t := range h.keys.all {
+				x.follow(t, false)
 			}
 		}
 	}
@@ -184,11 +188,12 @@ func (x *Index) walk(n *node) {
 	}
 }
 
-func (x *Index) follow(t target) {
-	x.collect(t.list)
-	if t.node != nil {
-		x.walk(t.node)
+func (x *Index) follow(t target, sure bool) {
+	if n, ok := t.node(); ok {
+		x.walk(x.nodes.at(n), sure)
+		return
 	}
+	x.collect(t.list(), sure)
 }
 
 // state is what is known of the columns' values together: one NULL is enough.
@@ -217,13 +222,18 @@ func (x *Index) keyOf(h *hash) []byte {
 	return x.key
 }
 
-// collect notes the shapes of a list, each once a change.
-func (x *Index) collect(list link) {
+// collect notes the shapes of a list, each once a change. A clause that has been found
+// true without being asked need not be evaluated.
+func (x *Index) collect(list link, sure bool) {
 	for l := list; l != 0; {
 		p := x.places.at(l.number())
 		if e := x.entries.at(p.entry); e.seen != x.stamp {
 			e.seen = x.stamp
-			x.found = append(x.found, p.entry)
+			if sure && e.whole {
+				x.sure = append(x.sure, p.entry)
+			} else {
+				x.found = append(x.found, p.entry)
+			}
 		}
 		l = p.next
 	}

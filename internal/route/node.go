@@ -72,16 +72,18 @@ type node struct {
 // hash finds what follows by the values of a set of columns.
 type hash struct {
 	columns []*column
-	keys    map[string]target
-	peak    int // of keys: a map keeps the size it once had
+	keys    *keys
 }
 
-// target is what a key leads to: a list, or a node once one of its shapes has a
-// further step.
-type target struct {
-	list link
-	node *node
-}
+// target is what a key leads to: a list, or, below 0, a node once one of its shapes has
+// a further step. 0 is nothing.
+type target int32
+
+func (t target) list() link { return link(max(t, 0)) }
+
+func (t target) node() (n int32, ok bool) { return -int32(t) - 1, t < 0 }
+
+func targetNode(n int32) target { return target(-n - 1) }
 
 func (n *node) empty() bool { return n.list == 0 && len(n.hashes)+len(n.ranges) == 0 }
 
@@ -91,7 +93,7 @@ func (n *node) hash(s *step) *hash {
 			return h
 		}
 	}
-	h := &hash{columns: s.columns, keys: make(map[string]target)}
+	h := &hash{columns: s.columns, keys: newKeys()}
 	n.hashes = append(n.hashes, h)
 	return h
 }
@@ -121,21 +123,20 @@ func (x *Index) insert(n *node, way []step, p int32) {
 	}
 	h := n.hash(s)
 	key := s.key()
-	t := h.keys[key]
-	switch {
-	case len(way) > 1:
-		if t.node == nil {
-			t.node = &node{list: t.list}
-			t.list = 0
-		}
-		x.insert(t.node, way[1:], p)
-	case t.node != nil:
-		x.push(&t.node.list, p)
-	default:
-		x.push(&t.list, p)
+	t := h.keys.findString(key)
+	list := t.list()
+	next, further := t.node()
+	if !further && len(way) > 1 {
+		next, further = x.nodes.add(node{list: list}), true
+		t = targetNode(next)
 	}
-	h.keys[key] = t
-	h.peak = max(h.peak, len(h.keys))
+	if further {
+		x.insert(x.nodes.at(next), way[1:], p)
+	} else {
+		x.push(&list, p)
+		t = target(list)
+	}
+	h.keys.set(key, t)
 }
 
 // take takes a place from the end of its way, and what becomes empty of the way.
@@ -158,34 +159,25 @@ func (x *Index) take(n *node, way []step, p int32) {
 	}
 	h := n.hash(s)
 	key := s.key()
-	t := h.keys[key]
-	if t.node != nil {
-		x.take(t.node, way[1:], p)
+	t := h.keys.findString(key)
+	if next, ok := t.node(); ok {
+		further := x.nodes.at(next)
+		if x.take(further, way[1:], p); further.empty() {
+			x.nodes.remove(next)
+			t = 0
+		}
 	} else {
-		x.pull(&t.list, p)
+		list := t.list()
+		x.pull(&list, p)
+		t = target(list)
 	}
-	if t.list != 0 || t.node != nil && !t.node.empty() {
-		h.keys[key] = t
+	if t != 0 {
+		h.keys.set(key, t)
 		return
 	}
-	delete(h.keys, key)
-	h.shrink()
-	if len(h.keys) == 0 {
+	if h.keys.remove(key); h.keys.n == 0 {
 		n.hashes = slices.DeleteFunc(n.hashes, func(o *hash) bool { return o == h })
 	}
-}
-
-// shrink replaces a map that had been much larger: the walk is over an eighth of
-// those whose removal paid for it.
-func (h *hash) shrink() {
-	if h.peak < 1024 || len(h.keys) > h.peak/8 {
-		return
-	}
-	keys := make(map[string]target, len(h.keys))
-	for k, t := range h.keys {
-		keys[k] = t
-	}
-	h.keys, h.peak = keys, len(keys)
 }
 
 // push puts a place before a list.

@@ -140,7 +140,7 @@ func (x *Index) holding(s *span, key []byte) {
 			return
 		}
 		if s.high.above(key) {
-			x.collect(s.list)
+			x.collect(s.list, false)
 		}
 		s = s.right
 	}
@@ -150,7 +150,7 @@ func (x *Index) holding(s *span, key []byte) {
 func (x *Index) every(s *span) {
 	if s != nil {
 		x.every(s.left)
-		x.collect(s.list)
+		x.collect(s.list, false)
 		x.every(s.right)
 	}
 }

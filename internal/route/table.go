@@ -77,6 +77,7 @@ func (x *Index) add(t *table, n int32) {
 	if !known {
 		terms = []expr.Term{nil} // it is tried on every change
 	}
+	e.whole = e.def.Where.Whole()
 	for _, term := range terms {
 		p := x.places.add(place{entry: n, sibling: e.first})
 		e.first = linkTo(p)
