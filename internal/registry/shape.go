@@ -50,29 +50,32 @@ type Shape struct {
 	reg     *Registry
 	def     *shape.Def
 	handle  shape.Handle
-	id      shape.ID
 	start   wal.LSN
 	created int64 // µs since 1970
 	heirOf  shape.ID
+	used    atomic.Int64 // µs since 1970
 
-	progress atomic.Pointer[Progress]
-	used     atomic.Int64 // µs since 1970
+	// What each change of the shape touches is together: with a million shapes none of
+	// it is in a cache.
+	id       shape.ID
 	gone     atomic.Bool  // removed is set; readable without mu
 	ailing   atomic.Bool  // ill is set; the same
 	leaving  atomic.Bool  // see Leave
 	failures atomic.Int32 // see Failures
-	recent   recent
 
-	mu      sync.Mutex
-	state   State
-	chunks  int32 // of the durable snapshot; 0: it is in the catalogue
-	tail    wal.Offset
-	seen    wal.LSN
-	changed chan struct{} // made by a waiter, closed when the tail moves or the shape goes
-	sees    *wal.Snapshot
-	first   *first // nil once the first rows are durable
-	removed shape.Reason
-	ill     *Illness
+	mu       sync.Mutex // of all below but progress and recent
+	state    State
+	tail     wal.Offset
+	seen     wal.LSN
+	changed  chan struct{} // made by a waiter, closed when the tail moves or the shape goes
+	progress atomic.Pointer[Progress]
+	chunks   int32 // of the durable snapshot; 0: it is in the catalogue
+	sees     *wal.Snapshot
+	first    *first // nil once the first rows are durable
+	removed  shape.Reason
+	ill      *Illness
+
+	recent recent
 }
 
 // Def is the shape's definition. Its Table is shared by all shapes of that

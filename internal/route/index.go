@@ -10,8 +10,8 @@ type Index struct {
 	tables  map[uint32]*table
 	numbers map[shape.ID]int32 // in entries
 	entries slab[entry]
-	places  slab[place]
-	nodes   slab[node] // but the tables' roots
+	places  slab[place] // but the first of each entry
+	nodes   slab[node]  // but the tables' roots
 	kin     Kin
 	roots   int     // shapes on partitioned tables
 	stamp   uint64  // of the present change, see entry.seen
@@ -45,12 +45,12 @@ func New() *Index {
 // entry is one shape in the index.
 type entry struct {
 	id    shape.ID
-	def   *shape.Def
 	seen  uint64 // stamp of the last change that it was looked at for
-	all   int32  // its place in table.all
-	plain int32  // its place in table.plain; without a WHERE clause only
-	first link   // of its places, one for each term
+	place        // of the first term of its clause, if there is one
 	whole bool   // its places are all there is of its clause
+	all   int32  // where it is in table.all
+	plain int32  // where it is in table.plain; without a WHERE clause only
+	def   *shape.Def
 }
 
 // Len is the number of shapes.

@@ -226,7 +226,7 @@ func (x *Index) keyOf(h *hash) []byte {
 // true without being asked need not be evaluated.
 func (x *Index) collect(list link, sure bool) {
 	for l := list; l != 0; {
-		p := x.places.at(l.number())
+		p := x.place(l)
 		if e := x.entries.at(p.entry); e.seen != x.stamp {
 			e.seen = x.stamp
 			if sure && e.whole {

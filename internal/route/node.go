@@ -6,18 +6,30 @@ import (
 )
 
 // place is where a shape stands for one term of its clause. The places behind
-// one key are a list.
+// one key are a list. That of the first term is in the entry, so that most shapes are
+// one place in memory and not two.
 type place struct {
 	entry      int32
 	prev, next link
 	sibling    link // the same shape's place for another term
 }
 
-// link is the number of a place plus one; 0 is none.
+// link leads to a place, 0 to none: twice the number of an entry or, and one more, of
+// another place, and two.
 type link int32
 
-func linkTo(n int32) link    { return link(n + 1) }
-func (l link) number() int32 { return int32(l) - 1 }
+func linkToFirst(entry int32) link { return link(2*entry + 2) }
+func linkTo(n int32) link          { return link(2*n + 3) }
+
+func (l link) place() (n int32, first bool) { return int32(l)/2 - 1, l%2 == 0 }
+
+func (x *Index) place(l link) *place {
+	n, first := l.place()
+	if first {
+		return &x.entries.at(n).place
+	}
+	return x.places.at(n)
+}
 
 // step is one level of a term's way: the values of some columns, or a range of one.
 type step struct {
@@ -110,7 +122,7 @@ func (n *node) spans(s *step) *spans {
 }
 
 // insert puts a place at the end of a way.
-func (x *Index) insert(n *node, way []step, p int32) {
+func (x *Index) insert(n *node, way []step, p link) {
 	if len(way) == 0 {
 		x.push(&n.list, p)
 		return
@@ -140,7 +152,7 @@ func (x *Index) insert(n *node, way []step, p int32) {
 }
 
 // take takes a place from the end of its way, and what becomes empty of the way.
-func (x *Index) take(n *node, way []step, p int32) {
+func (x *Index) take(n *node, way []step, p link) {
 	if len(way) == 0 {
 		x.pull(&n.list, p)
 		return
@@ -181,22 +193,22 @@ func (x *Index) take(n *node, way []step, p int32) {
 }
 
 // push puts a place before a list.
-func (x *Index) push(list *link, p int32) {
-	x.places.at(p).next = *list
+func (x *Index) push(list *link, p link) {
+	x.place(p).next = *list
 	if *list != 0 {
-		x.places.at(list.number()).prev = linkTo(p)
+		x.place(*list).prev = p
 	}
-	*list = linkTo(p)
+	*list = p
 }
 
 // pull takes a place out of its list.
-func (x *Index) pull(list *link, p int32) {
-	at := x.places.at(p)
+func (x *Index) pull(list *link, p link) {
+	at := x.place(p)
 	if at.next != 0 {
-		x.places.at(at.next.number()).prev = at.prev
+		x.place(at.next).prev = at.prev
 	}
 	if at.prev != 0 {
-		x.places.at(at.prev.number()).next = at.next
+		x.place(at.prev).next = at.next
 	} else {
 		*list = at.next
 	}

@@ -78,9 +78,13 @@ func (x *Index) add(t *table, n int32) {
 		terms = []expr.Term{nil} // it is tried on every change
 	}
 	e.whole = e.def.Where.Whole()
-	for _, term := range terms {
-		p := x.places.add(place{entry: n, sibling: e.first})
-		e.first = linkTo(p)
+	e.place = place{entry: n}
+	for i, term := range terms {
+		p := linkToFirst(n)
+		if i > 0 {
+			p = linkTo(x.places.add(place{entry: n, sibling: e.sibling}))
+			e.sibling = p
+		}
 		x.insert(&t.root, t.steps(e.def.Table, term, 1), p)
 	}
 }
@@ -107,12 +111,17 @@ func (x *Index) remove(t *table, n int32) {
 	if !known {
 		terms = []expr.Term{nil}
 	}
-	// The places were put before each other: the first is of the last term.
-	for _, term := range slices.Backward(terms) {
-		p := e.first.number()
-		e.first = x.places.at(p).sibling
+	// The places were put before each other: e.sibling is of the last term.
+	for i, term := range slices.Backward(terms) {
+		p := linkToFirst(n)
+		if i > 0 {
+			p = e.sibling
+			e.sibling = x.place(p).sibling
+		}
 		x.take(&t.root, t.steps(e.def.Table, term, -1), p)
-		x.places.remove(p)
+		if number, first := p.place(); !first {
+			x.places.remove(number)
+		}
 	}
 	t.columns = slices.DeleteFunc(t.columns, func(c *column) bool { return c.users == 0 })
 }
