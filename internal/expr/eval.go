@@ -184,9 +184,26 @@ func compileOperation(n *operation) boolFn {
 	}
 }
 
+// intTestOf is an operation that is an intTest.
+func intTestOf(n node) (t intTest, ok bool) {
+	o, ok := n.(*operation)
+	if !ok || o.op.compare == nil {
+		return intTest{}, false
+	}
+	col, ok := bareColumn(o.l)
+	k, ok2 := o.r.(*constant)
+	if !ok || !ok2 || k.value.null || !slices.Contains([]kind{kindInt2, kindInt4, kindInt8}, col.kind) {
+		return intTest{}, false
+	}
+	return intTest{name: col.col.Name, want: k.value.n, pos: int32(col.pos), kind: col.kind, rel: o.op.rel}, true
+}
+
 // compileFast knows the commonest comparisons: a column of an integer type or of
 // a type whose text is its value, with a constant that is not NULL.
 func compileFast(n *operation) boolFn {
+	if t, ok := intTestOf(n); ok {
+		return func(row wal.Tuple) (tri, error) { return t.match(row) }
+	}
 	col, ok := bareColumn(n.l)
 	k, ok2 := n.r.(*constant)
 	if !ok || !ok2 || k.value.null {
@@ -194,11 +211,6 @@ func compileFast(n *operation) boolFn {
 	}
 	pos, rel, want := col.pos, n.op.rel, k.value
 	switch col.kind {
-	case kindInt2, kindInt4, kindInt8:
-		if n.op.compare == nil {
-			return nil
-		}
-		return fastInt(col, rel, want.n)
 	case kindText, kindVarchar, kindUUID, kindEnum, kindName:
 		if rel != relEQ || n.op.left == kindBpchar {
 			return nil
@@ -216,22 +228,29 @@ func compileFast(n *operation) boolFn {
 	return nil
 }
 
-func fastInt(col *column, rel relation, want int64) boolFn {
-	// Not col: a clause must not hold its tree and the list of columns.
-	pos, k, name := col.pos, col.kind, col.col.Name
-	return func(row wal.Tuple) (tri, error) {
-		if pos >= len(row) {
-			return unknown, errShortRow
-		}
-		if row[pos] == nil {
-			return unknown, nil
-		}
-		n, ok := atoi(row[pos])
-		if !ok {
-			return unknown, unreadable(name, k, row[pos], errSyntax)
-		}
-		return triOf(rel.holds(compareInt(value{n: n}, value{n: want}))), nil
+// intTest compares a column of an integer type with a constant. It does not hold the
+// column: a clause must not hold its tree and the list of columns.
+type intTest struct {
+	name string
+	want int64
+	pos  int32
+	kind kind
+	rel  relation
+}
+
+func (t intTest) match(row wal.Tuple) (tri, error) {
+	if int(t.pos) >= len(row) {
+		return unknown, errShortRow
 	}
+	text := row[t.pos]
+	if text == nil {
+		return unknown, nil
+	}
+	n, ok := atoi(text)
+	if !ok {
+		return unknown, unreadable(t.name, t.kind, text, errSyntax)
+	}
+	return triOf(t.rel.holds(compareInt(value{n: n}, value{n: t.want}))), nil
 }
 
 // bareColumn looks through casts that leave the value as it is.

@@ -2,6 +2,7 @@ package expr
 
 import (
 	"strconv"
+	"strings"
 
 	"github.com/spillway-sync/spillway/internal/wal"
 )
@@ -69,14 +70,16 @@ func (e *Error) Error() string { return e.Msg }
 // MaxSize is the largest clause accepted, in bytes.
 const MaxSize = 65536
 
-// Expr is a checked WHERE clause. It is immutable.
+// Expr is a checked WHERE clause. It is immutable. Of the clauses that there may be a
+// million of it is one object, and its texts another, all that a garbage collector finds.
 type Expr struct {
 	sql     string
+	plan    string // see Terms
 	columns []int
 	zones   []*Zone
-	plan    string // see Terms
+	test    intTest // the clause, if it has a rel
+	match   boolFn  // else
 	whole   bool
-	match   boolFn
 }
 
 // Compile reads, checks and compiles a clause over the columns of one table, without
@@ -116,14 +119,21 @@ func (z Zones) compile(where string, params map[string]string, cols []Column, li
 	if err != nil {
 		return nil, err
 	}
-	return &Expr{
-		sql:     printSQL(root),
+	sql := printSQL(root)
+	texts := strings.Clone(sql + planOf(root))
+	e := &Expr{
+		sql:     texts[:len(sql)],
+		plan:    texts[len(sql):],
 		columns: columnsOf(root),
 		zones:   zonesOf(root),
-		plan:    planOf(root),
 		whole:   wholeTerms(root),
-		match:   compileRoot(root),
-	}, nil
+	}
+	if test, ok := intTestOf(root); ok {
+		e.test = test
+	} else {
+		e.match = compileRoot(root)
+	}
+	return e, nil
 }
 
 // SQL is the canonical text: the identity of the clause, and what Postgres is
@@ -144,6 +154,10 @@ func (e *Expr) Zones() []*Zone { return e.zones }
 // ISO, TimeZone UTC, extra_float_digits 1. An error means that Postgres would
 // fail on this row as well, or that the answer cannot be given exactly.
 func (e *Expr) Match(row wal.Tuple) (bool, error) {
+	if e.test.rel != relNone {
+		t, err := e.test.match(row)
+		return t == yes, err
+	}
 	t, err := e.match(row)
 	return t == yes, err
 }

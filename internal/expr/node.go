@@ -143,8 +143,20 @@ func columnsOf(n node) []int {
 		}
 	}
 	walk(n)
+	if len(list) == 1 && list[0] < len(lone) {
+		return lone[list[0] : list[0]+1 : list[0]+1]
+	}
 	return list
 }
+
+// lone are the lists of one column, of as many as a table can have: those of a million
+// clauses are no objects of their own.
+var lone = func() (all [1600]int) {
+	for i := range all {
+		all[i] = i
+	}
+	return all
+}()
 
 // height is the length of the longest way down from n, in nodes.
 func height(n node) int {

@@ -12,7 +12,7 @@ func printSQL(n node) string {
 	var b strings.Builder
 	p := printer{&b}
 	p.node(n)
-	return strings.Clone(b.String()) // without the room that the builder has left
+	return b.String()
 }
 
 type printer struct{ *strings.Builder }

@@ -183,5 +183,5 @@ func planOf(root node) string {
 	for i, t := range terms {
 		terms[i] = t.narrow()
 	}
-	return strings.Clone(packTerms(terms))
+	return packTerms(terms)
 }

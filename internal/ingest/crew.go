@@ -57,7 +57,7 @@ func (w *worker) load(shapes map[shape.ID]*registry.Shape) error {
 			cur = shape.Cursor{Pos: sp.Start(), Tail: wal.AfterSnapshot}
 		}
 		sp.Publish(cur.Tail, cur.Tail.Tx)
-		m := &member{shape: sp, consumer: w.in.newConsumer(sp, cur)}
+		m := &member{shape: sp, consumer: *w.in.newConsumer(sp, cur)}
 		m.consumer.Share(w.encoders)
 		w.members[id] = m
 	}

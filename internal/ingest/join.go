@@ -135,9 +135,9 @@ func (in *Ingest) approach(ctx context.Context, sh *shard, sp *registry.Shape, c
 		}
 		distance = joinDistance
 		w := in.newPrivateWorker(sh)
-		m := &member{shape: sp, consumer: c}
+		m := &member{shape: sp, consumer: *c}
 		w.members[sp.ID()] = m
-		stall, err := in.alone(ctx, w, c, to, still)
+		stall, err := in.alone(ctx, w, &m.consumer, to, still)
 		still = 0
 		if stall != nil || err != nil {
 			return stall, err
@@ -145,7 +145,8 @@ func (in *Ingest) approach(ctx context.Context, sh *shard, sp *registry.Shape, c
 		if m.dead {
 			return nil, registry.ErrRemoved
 		}
-		c.Skip(to)
+		m.consumer.Skip(to)
+		*c = m.consumer
 	}
 }
 

@@ -27,7 +27,7 @@ const batchBytes = 4 << 20
 // member is a shape as its worker sees it.
 type member struct {
 	shape    *registry.Shape
-	consumer *consume.Consumer
+	consumer consume.Consumer
 	dead     bool // its log was given up; it waits for its removal
 	open     bool // touched by the open transaction
 	changed  bool // its cursor moved since the last commit
@@ -142,7 +142,7 @@ func (w *worker) step(s *step) error {
 // join takes a new shape in and brings it to where the shard is.
 func (w *worker) join(ctx context.Context, j *join, at wal.LSN) error {
 	id := j.shape.ID()
-	m := &member{shape: j.shape, consumer: j.consumer}
+	m := &member{shape: j.shape, consumer: *j.consumer}
 	m.consumer.Share(w.encoders)
 	w.members[id] = m
 	if w.catching != nil {
@@ -150,7 +150,7 @@ func (w *worker) join(ctx context.Context, j *join, at wal.LSN) error {
 	}
 	index := w.in.newIndex()
 	index.Add(id, j.shape.Def())
-	if err := w.owed(ctx, index, func() wal.LSN { return j.consumer.Cursor().Pos }, at); err != nil {
+	if err := w.owed(ctx, index, func() wal.LSN { return m.consumer.Cursor().Pos }, at); err != nil {
 		return err
 	}
 	// Also when nothing was replayed: the cursor must be stored once, so that
