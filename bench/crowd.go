@@ -25,6 +25,9 @@ const (
 	pacedChanges = 4 * 60 * pace
 )
 
+// idleFor has one of the garbage collections that come when nothing else calls for one.
+const idleFor = 2 * time.Minute
+
 // crowd measures what a change costs when there are many shapes on its table. The
 // yardstick is a table with one shape.
 func (r *run) crowd(ctx context.Context) error {
@@ -42,6 +45,10 @@ func (r *run) crowd(ctx context.Context) error {
 		}
 	}
 	alonePaced, err := r.pacedOne(ctx, alone, "0")
+	if err != nil {
+		return err
+	}
+	aloneIdle, err := r.idle(ctx)
 	if err != nil {
 		return err
 	}
@@ -67,9 +74,11 @@ func (r *run) crowd(ctx context.Context) error {
 			row(what+m.whose, m.cost.String()+" of CPU", theirs.String()+" with one shape in all", m.cost.against(theirs))
 		}
 		row("– creating them, 16 at a time; memory of the process", fmt.Sprintf("%.0f shapes/s; %d MiB", k.rate, k.memory>>20), "–", "–")
-	}
-	if err := r.paced(ctx, alonePaced); err != nil {
-		return err
+		if k.name == "equal" {
+			if err := r.paced(ctx, k, alonePaced, aloneIdle); err != nil {
+				return err
+			}
+		}
 	}
 	if err := r.firstGet(ctx); err != nil {
 		return err
@@ -229,27 +238,44 @@ func (r *run) perChangeOf(ctx context.Context, k *kind, owner string, changes in
 }
 
 // paced is the cost of a change when they come one by one: each is taken, written and
-// made readable alone, as it is with one shape.
-func (r *run) paced(ctx context.Context, theirs cost) error {
-	many := &kind{name: "equal", where: "owner = %d", shapes: r.shapes}
-	for _, m := range []struct{ whose, owner string }{
-		{"always of the same", "0"},
-		{"of any", fmt.Sprintf("(random() * %d)::int", many.shapes-1)},
-	} {
-		ours, err := r.pacedOne(ctx, many, m.owner)
-		if err != nil {
+// made readable alone, as it is with one shape. theirs and idle are with one shape in all.
+func (r *run) paced(ctx context.Context, many *kind, theirs, idle time.Duration) error {
+	ours := make([]time.Duration, 2)
+	for i, owner := range []string{"0", fmt.Sprintf("(random() * %d)::int", many.shapes-1)} {
+		var err error
+		if ours[i], err = r.pacedOne(ctx, many, owner); err != nil {
 			return err
 		}
-		row(fmt.Sprintf("%d shapes `owner = 7` and others, %d changes a second: a change, its row %s", many.shapes, pace, m.whose),
-			fmt.Sprintf("%.1f µs of CPU", float64(ours.time)/1e3), fmt.Sprintf("%.1f µs with one shape in all", float64(theirs.time)/1e3), ours.against(theirs))
+	}
+	rest, err := r.idle(ctx)
+	if err != nil {
+		return err
+	}
+	us := func(d time.Duration) string { return fmt.Sprintf("%.1f µs", float64(d)/1e3) }
+	row(fmt.Sprintf("%d shapes: CPU of a millisecond without changes", many.shapes), us(rest), us(idle)+" with one shape in all", fmt.Sprintf("%.2f", ratio(rest, idle)))
+	for i, whose := range []string{"always of the same", "of any"} {
+		row(fmt.Sprintf("%d shapes, %d changes a second: CPU of a change, its row %s; and above that without changes", many.shapes, pace, whose),
+			us(ours[i])+"; "+us(ours[i]-rest), us(theirs)+"; "+us(theirs-idle)+" with one shape in all",
+			fmt.Sprintf("%.2f; %.2f", ratio(ours[i], theirs), ratio(ours[i]-rest, theirs-idle)))
 	}
 	return nil
 }
 
 // pacedOne has all collections in it.
-func (r *run) pacedOne(ctx context.Context, k *kind, owner string) (cost, error) {
+func (r *run) pacedOne(ctx context.Context, k *kind, owner string) (time.Duration, error) {
 	t, err := r.perChangeOf(ctx, k, owner, pacedChanges, func(n int, insert string) error { return r.atPace(ctx, n, insert) })
-	return cost{time: t.time}, err
+	return t.time, err
+}
+
+// idle is the CPU time of the service in 1/pace of a second, when there is nothing to do.
+func (r *run) idle(ctx context.Context) (time.Duration, error) {
+	before := r.svc.cpu()
+	select {
+	case <-time.After(idleFor):
+	case <-ctx.Done():
+		return 0, ctx.Err()
+	}
+	return (r.svc.cpu() - before) / (idleFor / (time.Second / pace)), nil
 }
 
 func (r *run) atPace(ctx context.Context, n int, statement string) error {
