@@ -127,7 +127,7 @@ func (p *property) exchange(look, conn *pgx.Conn, t *table, leaf int) {
 		p.note(look)
 		eventually(p.t, 30*time.Second, "shapes to go after "+sql, func() error {
 			for _, s := range append(p.list(t.name), p.list(name)...) {
-				if slices.Contains(old, s) {
+				if slices.ContainsFunc(old, func(o listing) bool { return o.Handle == s.Handle }) {
 					return fmt.Errorf("%s is there", s.Handle)
 				}
 			}
