@@ -18,5 +18,6 @@
 // Files: table.go a table of the catalogue · def.go the definition · build.go
 // parameters → definition · ident.go identifiers · key.go row keys · mapping.go
 // a relation's columns → a table's · fits.go whether a table still is the definition's ·
-// subset.go a query over a shape's rows · schema.go the schema header · cursor.go.
+// subset.go a query over a shape's rows · schema.go the schema header · cursor.go · byid.go
+// things by the IDs of shapes.
 package shape
