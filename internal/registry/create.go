@@ -103,7 +103,7 @@ func (r *Registry) Remove(s *Shape, reason shape.Reason) error {
 		<-other.done
 		return other.err
 	}
-	if r.shapes.byID[s.id] != s {
+	if r.shapes.get(s.id) != s {
 		r.mu.Unlock()
 		return nil
 	}

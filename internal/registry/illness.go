@@ -48,7 +48,7 @@ func (s *Shape) Failures() int { return int(s.failures.Load()) }
 // again: that counts as a failure more. ErrRemoved: the shape is gone.
 func (r *Registry) Quarantine(s *Shape, reason shape.Reason, detail string, parked bool, until time.Time) error {
 	r.mu.Lock()
-	here := r.shapes.byID[s.id] == s && r.removing[s.id] == nil
+	here := r.shapes.get(s.id) == s && r.removing[s.id] == nil
 	r.mu.Unlock()
 	if !here {
 		return ErrRemoved
@@ -73,7 +73,7 @@ func (r *Registry) Quarantine(s *Shape, reason shape.Reason, detail string, park
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.shapes.byID[s.id] != s {
+	if r.shapes.get(s.id) != s {
 		return ErrRemoved // what was written is swept out at the next start
 	}
 	s.setIll(&ill, parked)
@@ -242,7 +242,7 @@ func (r *Registry) Strikes() (map[shape.ID]Strike, error) {
 // illness makes a shape ill again. If its successor was not finished when the
 // process ended, that is a failure more.
 func (l *loading) illness(id shape.ID, v []byte) error {
-	s := l.r.shapes.byID[id]
+	s := l.r.shapes.get(id)
 	if s == nil {
 		l.orphans = append(l.orphans, key(kindIll, uint64(id)))
 		return nil

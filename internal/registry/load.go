@@ -53,7 +53,7 @@ func (r *Registry) load(o *Options) error {
 	if err := r.trimTombstones(); err != nil {
 		return err
 	}
-	err := r.log.Sweep(func(id shape.ID) bool { return r.shapes.byID[id] != nil })
+	err := r.log.Sweep(func(id shape.ID) bool { return r.shapes.get(id) != nil })
 	if err != nil {
 		return fmt.Errorf("open catalogue: %w", err)
 	}
@@ -308,7 +308,7 @@ func (l *loading) add(id shape.ID, sr *shapeRecord, lr *liveRecord, def *shape.D
 // ill reads what says that shapes are not well, or are again.
 func (l *loading) ill() error {
 	err := l.r.scanNumbers(kindForgiven, func(n uint64, _ []byte) error {
-		if s := l.r.shapes.byID[shape.ID(n)]; s != nil {
+		if s := l.r.shapes.get(shape.ID(n)); s != nil {
 			s.failures.Store(0)
 		}
 		return nil
@@ -363,7 +363,7 @@ func (l *loading) clean() error {
 // tails asks the shape logs how far each shape has come.
 func (l *loading) tails() error {
 	err := l.r.log.Cursors(func(id shape.ID, _ shape.Epoch, c shape.Cursor) error {
-		if s := l.r.shapes.byID[id]; s != nil {
+		if s := l.r.shapes.get(id); s != nil {
 			s.Publish(c.Tail, max(c.Pos, 1)-1)
 		}
 		return nil

@@ -80,7 +80,7 @@ func Open(o Options) (*Registry, error) {
 	}
 	r := &Registry{
 		db: db, log: o.Log,
-		shapes:   roll{byID: map[shape.ID]*Shape{}, zoned: map[shape.ID]*Shape{}},
+		shapes:   newRoll(),
 		byKey:    newDirectory(),
 		creating: map[string]*creation{},
 		coming:   map[shape.ID]struct{}{},
@@ -118,7 +118,7 @@ func (r *Registry) Find(key string) *Shape {
 func (r *Registry) ByID(id shape.ID) *Shape {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return r.shapes.byID[id]
+	return r.shapes.get(id)
 }
 
 // ByHandle returns the shape of that handle, or nil.
@@ -149,7 +149,7 @@ func (r *Registry) Settled() shape.ID {
 func (r *Registry) Len() int {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return len(r.shapes.byID)
+	return r.shapes.len()
 }
 
 // Counts is the number of shapes in each state, and of removed ones that are
@@ -160,7 +160,7 @@ type Counts struct{ Snapshotting, Live, Quarantined, Parked, Tombstones int }
 func (r *Registry) Counts() Counts {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	c := Counts{Snapshotting: len(r.shapes.byID) - r.nLive - len(r.ill), Live: r.nLive, Tombstones: r.nTombs}
+	c := Counts{Snapshotting: r.shapes.len() - r.nLive - len(r.ill), Live: r.nLive, Tombstones: r.nTombs}
 	for _, s := range r.ill {
 		if s.State() == Parked {
 			c.Parked++

@@ -4,77 +4,53 @@ import (
 	"cmp"
 	"iter"
 	"maps"
+	"math"
 	"slices"
 
 	"github.com/spillway-sync/spillway/internal/shape"
 )
 
-// roll holds all shapes by their IDs. Besides the map there is a list in their
-// order, so that who walks over a million of them holds the lock for a page at a
-// time, and sorts nothing.
+// roll holds all shapes by their IDs, and in the order of them, so that who walks over a
+// million of them holds the lock for a page at a time, and sorts nothing.
 type roll struct {
-	byID map[shape.ID]*Shape
-	list []enrolled
-	gone int // entries of list without a shape
-
+	byID  *shape.ByID[Shape]
 	zoned map[shape.ID]*Shape // those that look at a time zone
-}
-
-type enrolled struct {
-	id shape.ID
-	s  *Shape // nil: it has gone
 }
 
 // pageShapes is how many shapes are looked at under one lock.
 const pageShapes = 1024
 
-func (l *roll) search(id shape.ID) (int, bool) {
-	return slices.BinarySearchFunc(l.list, id, func(e enrolled, id shape.ID) int { return cmp.Compare(e.id, id) })
-}
+func newRoll() roll { return roll{byID: shape.NewByID[Shape](1), zoned: map[shape.ID]*Shape{}} }
 
-// add takes a shape in. Its ID is one of the highest: those that were stored
-// meanwhile are all that may be above it.
+// get returns the shape of that number, or nil.
+func (l *roll) get(id shape.ID) *Shape { return l.byID.Get(id) }
+
+func (l *roll) len() int { return l.byID.Len() }
+
 func (l *roll) add(s *Shape) {
-	l.byID[s.id] = s
+	l.byID.Put(s.id, s)
 	if w := s.def.Where; w != nil && len(w.Zones()) > 0 {
 		l.zoned[s.id] = s
 	}
-	i, _ := l.search(s.id)
-	l.list = slices.Insert(l.list, i, enrolled{s.id, s})
 }
 
 func (l *roll) remove(s *Shape) {
-	if s == nil || l.byID[s.id] != s {
+	if s == nil || l.get(s.id) != s {
 		return
 	}
-	i, _ := l.search(s.id)
-	delete(l.byID, s.id)
+	l.byID.Delete(s.id)
 	delete(l.zoned, s.id)
-	l.list[i].s = nil
-	l.gone++
-	if l.gone > pageShapes && l.gone > len(l.list)/2 {
-		l.list = slices.Clone(slices.DeleteFunc(l.list, func(e enrolled) bool { return e.s == nil }))
-		l.gone = 0
-	}
 }
 
-// after appends to page the shapes of a part of the list behind an ID. last is
-// where to go on, more that there is something.
-func (l *roll) after(id shape.ID, page []*Shape) (_ []*Shape, last shape.ID, more bool) {
-	i, found := l.search(id)
-	if found {
-		i++
-	}
-	part := l.list[i:min(i+pageShapes, len(l.list))]
-	for _, e := range part {
-		if e.s != nil {
-			page = append(page, e.s)
+// from appends to page the shapes from an ID on, a page of them. next is where to go on,
+// more that there may be something.
+func (l *roll) from(id shape.ID, page []*Shape) (_ []*Shape, next shape.ID, more bool) {
+	for s := range l.byID.From(id) {
+		if page = append(page, s); len(page) == pageShapes {
+			return page, s.id + 1, true
 		}
 	}
-	if len(part) > 0 {
-		id = part[len(part)-1].id
-	}
-	return page, id, i+len(part) < len(l.list)
+	return page, id, false
 }
 
 // Zoned are the shapes whose clause looks at a time zone, in the order of their IDs.
@@ -92,9 +68,10 @@ func (r *Registry) All() iter.Seq[*Shape] { return r.After(0) }
 func (r *Registry) After(id shape.ID) iter.Seq[*Shape] {
 	return func(yield func(*Shape) bool) {
 		var page []*Shape
-		for more := true; more; {
+		next, more := id+1, id < math.MaxUint64
+		for more {
 			r.mu.Lock()
-			page, id, more = r.shapes.after(id, page[:0])
+			page, next, more = r.shapes.from(next, page[:0])
 			r.mu.Unlock()
 			for _, s := range page {
 				if !yield(s) {
