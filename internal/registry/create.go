@@ -146,9 +146,9 @@ func (r *Registry) forget(s *Shape, reason shape.Reason) (unused *table) {
 	if s.State() == Live {
 		r.nLive--
 	}
-	r.shapes.remove(s)
 	r.recency.exit(s)
 	r.byKey.drop(s)
+	r.shapes.remove(s)
 	if heir := r.leave(s); heir != nil {
 		r.succeed(heir)
 	}

@@ -270,16 +270,15 @@ func (l *loading) illness(id shape.ID, v []byte) error {
 // of the one that is still there.
 func (l *loading) promote() error {
 	for _, s := range l.heirs {
-		old := l.r.ill[s.heirOf]
-		l.r.byKey.put(s)
-		if old == nil {
-			continue
+		if old := l.r.ill[s.heirOf]; old != nil {
+			ill, _ := old.Illness()
+			l.bury = append(l.bury, old.tombstone(ill.Reason))
+			l.r.byKey.drop(old)
+			l.r.shapes.remove(old)
+			l.r.tables.byTable[old.def.Table].users--
+			delete(l.r.ill, old.id)
 		}
-		ill, _ := old.Illness()
-		l.bury = append(l.bury, old.tombstone(ill.Reason))
-		l.r.shapes.remove(old)
-		l.r.tables.byTable[old.def.Table].users--
-		delete(l.r.ill, old.id)
+		l.r.byKey.put(s)
 	}
 	return nil
 }

@@ -81,7 +81,6 @@ func Open(o Options) (*Registry, error) {
 	r := &Registry{
 		db: db, log: o.Log,
 		shapes:   newRoll(),
-		byKey:    newDirectory(),
 		creating: map[string]*creation{},
 		coming:   map[shape.ID]struct{}{},
 		removing: map[shape.ID]*removal{},
@@ -92,6 +91,7 @@ func Open(o Options) (*Registry, error) {
 		heirs:    map[shape.ID]*Shape{},
 		nextID:   1,
 	}
+	r.byKey = newDirectory(&r.shapes)
 	if err := r.load(&o); err != nil {
 		_ = db.Close() // the first error counts
 		return nil, err
