@@ -3,6 +3,7 @@ package registry
 import (
 	"math/rand/v2"
 	"slices"
+	"sync"
 	"testing"
 	"time"
 
@@ -97,6 +98,166 @@ func TestRecency(t *testing.T) {
 	gone.Unwatch(time.UnixMicro(2))
 	all = all[1:]
 	compare()
+}
+
+// The places against a list for each queue, with one who comes, goes, uses or fails at a
+// time; and those that went leave their places to others.
+func TestRecencyPlaces(t *testing.T) {
+	seed := rand.Uint64()
+	t.Logf("seed %d", seed)
+	rng := rand.New(rand.NewPCG(seed, 1))
+	var r recency
+	r.init()
+	var here, gone []*Shape
+	var twin [queues][]*Shape
+	watchers := map[*Shape]int{}
+	out := func(s *Shape) {
+		for q := range twin {
+			twin[q] = slices.DeleteFunc(twin[q], func(other *Shape) bool { return other == s })
+		}
+	}
+	in := func(s *Shape) {
+		q := quietQueue
+		if watchers[s] > 0 {
+			q = busyQueue
+		}
+		twin[q] = append(twin[q], s)
+	}
+	now, next, most := time.UnixMicro(1), shape.ID(1), 0
+	for round := range 20_000 {
+		now = now.Add(time.Microsecond)
+		k := rng.IntN(10)
+		if k == 0 && len(here) < 40 || len(here) == 0 {
+			s := &Shape{id: next}
+			next++
+			r.enter(s)
+			in(s)
+			here = append(here, s)
+			most = max(most, len(here))
+			continue
+		}
+		i := rng.IntN(len(here))
+		s := here[i]
+		switch {
+		case k == 1:
+			r.exit(s)
+			r.exit(s) // it is out already
+			out(s)
+			here, gone = slices.Delete(here, i, i+1), append(gone, s)
+		case k == 2 && rng.IntN(4) == 0:
+			r.fail(s)
+			out(s)
+			twin[failedQueue] = append(twin[failedQueue], s)
+		default:
+			by := int32(1)
+			if watchers[s] > 0 && rng.IntN(2) == 0 {
+				by = -1
+			}
+			watchers[s] += int(by)
+			r.use(s, by, now)
+			if !slices.Contains(twin[failedQueue], s) { // which stay where they are
+				out(s)
+				in(s)
+			}
+		}
+		if len(gone) > 0 { // by those who still have it
+			s := gone[rng.IntN(len(gone))]
+			r.use(s, 1, now)
+			r.fail(s)
+			if r.watched(s) || !s.LastUsed().Equal(now) {
+				t.Fatalf("round %d: one that went is watched, or was used at %v", round, s.LastUsed())
+			}
+		}
+		var want []shape.ID
+		for _, q := range twin {
+			for _, s := range q {
+				want = append(want, s.id)
+				if r.watched(s) != (watchers[s] > 0) {
+					t.Fatalf("round %d: shape %d is watched by %d, not so here", round, s.id, watchers[s])
+				}
+			}
+		}
+		n := rng.IntN(len(want) + 2)
+		if got := r.first(n); !slices.Equal(got, want[:min(n, len(want))]) {
+			t.Fatalf("round %d: the first %d are %v, want %v", round, n, got, want)
+		}
+	}
+	if int(r.taken) != most+int(queues) {
+		t.Errorf("%d places for %d shapes at once", r.taken, most)
+	}
+}
+
+// More shapes than one piece has places for, and what the next ones take.
+func TestRecencyPieces(t *testing.T) {
+	var r recency
+	r.init()
+	var all []*Shape
+	var want []shape.ID
+	for id := shape.ID(1); id <= 3*pieceLen; id++ {
+		s := &Shape{id: id}
+		r.enter(s)
+		all, want = append(all, s), append(want, id)
+	}
+	if got := r.first(len(want) + 1); !slices.Equal(got, want) {
+		t.Errorf("%d shapes in order, want %d", len(got), len(want))
+	}
+	for _, s := range all[:pieceLen] {
+		r.exit(s)
+	}
+	pieces := len(r.pieces)
+	for _, s := range all[:pieceLen] {
+		r.enter(s)
+	}
+	want = append(want[pieceLen:], want[:pieceLen]...)
+	if got := r.first(len(want)); !slices.Equal(got, want) || len(r.pieces) != pieces {
+		t.Errorf("%d shapes in order, want %d, in %d pieces, before %d", len(got), len(want), len(r.pieces), pieces)
+	}
+}
+
+// Who asks for those that are to go gets shapes that were there, while others come and
+// go.
+func TestExpendableMeanwhile(t *testing.T) {
+	h := open(t, vfs.NewMem())
+	defer h.close(t)
+	var wg sync.WaitGroup
+	for k := range 2 {
+		wg.Go(func() {
+			for i := range 200 {
+				s, _, err := h.Create(nth(t, 1000*k+i), 1)
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				s.Watch(time.Now())
+				if i%3 > 0 {
+					s.Unwatch(time.Now())
+				}
+				if err := h.Remove(s, shape.ReasonDeleted); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	ended := make(chan struct{})
+	go func() {
+		wg.Wait()
+		close(ended)
+	}()
+	for {
+		for _, s := range h.Expendable(10) {
+			if s == nil || s.ID() == 0 {
+				t.Fatal("one that is not there")
+			}
+		}
+		select {
+		case <-ended:
+			if left := h.Expendable(10); len(left) != 0 {
+				t.Errorf("%d are left", len(left))
+			}
+			return
+		default:
+		}
+	}
 }
 
 // TestRecencyAfterRestart: nothing is known of who was used when.

@@ -91,6 +91,7 @@ func Open(o Options) (*Registry, error) {
 		heirs:    map[shape.ID]*Shape{},
 		nextID:   1,
 	}
+	r.recency.init()
 	r.byKey = newDirectory(&r.shapes)
 	if err := r.load(&o); err != nil {
 		_ = db.Close() // the first error counts

@@ -75,7 +75,7 @@ type Shape struct {
 	removed  shape.Reason
 	ill      *Illness
 
-	recent recent
+	recent int32 // its place in recency, under the mutex there
 }
 
 // Def is the shape's definition. Its Table is shared by all shapes of that

@@ -245,6 +245,7 @@ func TestIdleShapeBudget(t *testing.T) {
 		rec.Handle = newHandle(shape.ID(i+1), rec.Created)
 		l.add(shape.ID(i+1), &rec, &liveRecord{Xmin: 1, Xmax: 1, Until: 1}, d)
 	}
+	check(t, l.order())
 	each := (heap() - before) / n
 	t.Logf("%d bytes a shape", each)
 	if each > idleShapeBudget {
