@@ -203,7 +203,7 @@ func (r *Registry) Tombstone(h shape.Handle) (t Tombstone, ok bool, err error) {
 func (r *Registry) inlineSnapshot(s *Shape) (*shapelog.Snapshot, error) {
 	v, closer, err := r.db.Get(key(kindRows, uint64(s.id)))
 	if err != nil {
-		if s.gone.Load() {
+		if s.removed.Load() != nil {
 			return nil, ErrRemoved
 		}
 		return nil, fmt.Errorf("catalogue: read first rows of shape %d: %w", s.id, err)

@@ -56,16 +56,15 @@ func (r *Registry) Create(def *shape.Def, start wal.LSN) (s *Shape, created bool
 
 // newShape makes a shape in memory. mu is held.
 func (r *Registry) newShape(def *shape.Def, t *table, start wal.LSN) *Shape {
-	shared := *def
-	shared.Table, shared.Columns = t.t, t.share(def.Columns)
 	now := time.Now().UnixMicro()
 	s := &Shape{
-		reg: r, def: &shared,
+		reg: r, def: *def,
 		id: r.nextID, handle: newHandle(r.nextID, now),
 		start: start, created: now,
 		tail:  wal.AfterSnapshot,
 		first: &first{ready: make(chan struct{}), failed: make(chan struct{})},
 	}
+	s.def.Table, s.def.Columns = t.t, t.share(def.Columns)
 	s.used.Store(now)
 	r.coming[s.id] = struct{}{}
 	r.nextID++
@@ -78,7 +77,7 @@ func (r *Registry) setLive(s *Shape, chunks int) error {
 	defer r.mu.Unlock()
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.removed != "" {
+	if s.removed.Load() != nil {
 		return ErrRemoved
 	}
 	if s.state != Snapshotting {

@@ -20,7 +20,7 @@ func TestDirectory(t *testing.T) {
 	for i := range 40 {
 		// Two of each key, as a shape and its successor are.
 		def := nth(t, i/2)
-		s := &Shape{reg: h.Registry, id: shape.ID(i + 1), def: def}
+		s := &Shape{reg: h.Registry, id: shape.ID(i + 1), def: *def}
 		shapes = append(shapes, s)
 		all.add(s)
 	}

@@ -25,12 +25,12 @@ func (s *Shape) SetSnapshot(sees wal.Snapshot, snap *shapelog.Snapshot) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	switch {
-	case s.removed != "":
+	case s.removed.Load() != nil:
 		return ErrRemoved
 	case s.first == nil || s.first.snapshot != nil || s.first.err != nil:
 		return fmt.Errorf("set snapshot of shape %d: it has one, or failed", s.id)
 	}
-	s.sees = &sees
+	s.sees, s.seesAny = sees, true
 	s.first.snapshot = snap
 	close(s.first.ready)
 	return nil
@@ -40,7 +40,7 @@ func (s *Shape) SetSnapshot(sees wal.Snapshot, snap *shapelog.Snapshot) error {
 // returns, the shape survives a restart.
 func (s *Shape) SnapshotComplete() error {
 	s.mu.Lock()
-	f, sees, gone := s.first, s.sees, s.removed != ""
+	f, gone := s.first, s.removed.Load() != nil
 	s.mu.Unlock()
 	switch {
 	case gone:
@@ -58,7 +58,7 @@ func (s *Shape) SnapshotComplete() error {
 	if inline {
 		chunks = 0
 	}
-	if err := s.reg.storeLive(s, sees, chunks, blob); err != nil {
+	if err := s.reg.storeLive(s, &s.sees, chunks, blob); err != nil {
 		return fmt.Errorf("complete snapshot of shape %d: %w", s.id, err)
 	}
 	return s.reg.setLive(s, chunks)
@@ -126,18 +126,22 @@ func (s *Shape) SnapshotErr() error {
 	return s.first.err
 }
 
-// Sees is what the first rows contain; nil until it is known.
+// Sees is what the first rows contain; nil until it is known. Who keeps the pointer keeps
+// the shape in memory.
 func (s *Shape) Sees() *wal.Snapshot {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.sees
+	if !s.seesAny {
+		return nil
+	}
+	return &s.sees
 }
 
 // Snapshot returns the first rows, perhaps still being written. Before Ready it
 // is an error.
 func (s *Shape) Snapshot() (*shapelog.Snapshot, error) {
 	s.mu.Lock()
-	f, chunks, gone := s.first, int(s.chunks), s.removed != ""
+	f, chunks, gone := s.first, int(s.chunks), s.removed.Load() != nil
 	var snap *shapelog.Snapshot
 	var failed error
 	if f != nil {

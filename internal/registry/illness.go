@@ -27,15 +27,10 @@ type Illness struct {
 // Illness returns it; ok is false for a shape that is in the stream, or removed.
 // It costs a well shape one atomic load.
 func (s *Shape) Illness() (ill Illness, ok bool) {
-	if !s.ailing.Load() {
-		return Illness{}, false
+	if p := s.ill.Load(); p != nil && s.removed.Load() == nil {
+		return *p, true
 	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.ill == nil || s.removed != "" {
-		return Illness{}, false
-	}
-	return *s.ill, true
+	return Illness{}, false
 }
 
 // Failures is how many times in a row the shape's definition had been built anew
@@ -54,7 +49,7 @@ func (r *Registry) Quarantine(s *Shape, reason shape.Reason, detail string, park
 		return ErrRemoved
 	}
 	s.mu.Lock()
-	state, was := s.state, s.ill
+	state, was := s.state, s.ill.Load()
 	s.mu.Unlock()
 	ill := Illness{Reason: reason, Detail: detail, Since: time.Now(), Failures: s.Failures(), Until: until}
 	switch {
@@ -87,11 +82,11 @@ func (r *Registry) Quarantine(s *Shape, reason shape.Reason, detail string, park
 func (s *Shape) setIll(ill *Illness, parked bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.ill, s.state = ill, Quarantined
+	s.state = Quarantined
 	if parked {
 		s.state = Parked
 	}
-	s.ailing.Store(true)
+	s.ill.Store(ill)
 }
 
 // Ill returns the shapes that are quarantined or parked, in the order of their
@@ -129,7 +124,7 @@ func (r *Registry) Successor(old *Shape, start wal.LSN) (*Shape, error) {
 		return nil, fmt.Errorf("make a successor of shape %d: it has one", old.id)
 	}
 	t := r.tables.use(old.def.Table, encoded)
-	s := r.newShape(old.def, t, start)
+	s := r.newShape(&old.def, t, start)
 	s.failures.Store(int32(ill.Failures) + 1)
 	s.heirOf = old.id
 	withTable := !t.durable

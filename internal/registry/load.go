@@ -245,7 +245,7 @@ func (l *loading) shape(id shape.ID, rec, live []byte) error {
 		}
 		def, err := l.def(&sr, t)
 		if err == nil {
-			l.add(id, &sr, &lr, def)
+			l.add(id, &sr, &lr, &def)
 			t.users++
 			return nil
 		}
@@ -259,25 +259,25 @@ func (l *loading) shape(id shape.ID, rec, live []byte) error {
 	return nil
 }
 
-func (l *loading) def(sr *shapeRecord, t *loadedTable) (*shape.Def, error) {
-	d := &shape.Def{
+func (l *loading) def(sr *shapeRecord, t *loadedTable) (shape.Def, error) {
+	d := shape.Def{
 		Table: t.t, Columns: sr.Columns, AllColumns: sr.AllColumns,
 		Replica: sr.Replica, Log: sr.Log,
 	}
 	for _, c := range d.Columns {
 		if c < 0 || c >= len(t.cols) {
-			return nil, fmt.Errorf("column %d of %d", c, len(t.cols))
+			return d, fmt.Errorf("column %d of %d", c, len(t.cols))
 		}
 	}
 	d.Columns = t.share(d.Columns)
 	if sr.Where != "" {
 		zones, err := l.zonesOf(sr)
 		if err != nil {
-			return nil, err
+			return d, err
 		}
 		where, err := zones.Reload(sr.Where, t.cols)
 		if err != nil {
-			return nil, err
+			return d, err
 		}
 		d.Where = where
 	}
@@ -286,10 +286,10 @@ func (l *loading) def(sr *shapeRecord, t *loadedTable) (*shape.Def, error) {
 
 func (l *loading) add(id shape.ID, sr *shapeRecord, lr *liveRecord, def *shape.Def) {
 	s := &Shape{
-		reg: l.r, def: def, handle: sr.Handle, id: id,
+		reg: l.r, def: *def, handle: sr.Handle, id: id,
 		start: sr.Start, created: sr.Created,
 		state: Live, chunks: int32(lr.Chunks), tail: wal.AfterSnapshot,
-		sees: &wal.Snapshot{Xmin: lr.Xmin, Xmax: lr.Xmax, Xip: lr.Xip, Until: lr.Until},
+		sees: wal.Snapshot{Xmin: lr.Xmin, Xmax: lr.Xmax, Xip: lr.Xip, Until: lr.Until}, seesAny: true,
 	}
 	s.used.Store(l.now)
 	s.heirOf = sr.HeirOf

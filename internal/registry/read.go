@@ -84,7 +84,7 @@ func (s *Shape) ReadEntries(after, upTo wal.Offset, emit func(json []byte) (more
 }
 
 func (s *Shape) alive() error {
-	if s.gone.Load() {
+	if s.removed.Load() != nil {
 		return ErrRemoved
 	}
 	return nil

@@ -255,5 +255,3 @@ func TestHandlesAndIDsNeverRepeat(t *testing.T) {
 // tombstone, and does not hold up the others.
 // Every field of a table comes back, also one that is added later.
 // fill puts something into every field.
-// idleShapeBudget is what a shape may cost, its definition aside: bytes.
-// Measured 2026-11-23: see the log of the test.

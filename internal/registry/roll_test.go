@@ -24,8 +24,8 @@ func TestRoll(t *testing.T) {
 		twin[s.id] = s
 	}
 	for id := shape.ID(1); id < 20_000; id += 2 {
-		add(&Shape{id: id + 1, def: &shape.Def{}}) // stored before the one below
-		add(&Shape{id: id, def: &shape.Def{}})
+		add(&Shape{id: id + 1}) // stored before the one below
+		add(&Shape{id: id})
 		if rng.IntN(3) > 0 {
 			for range 2 {
 				l.remove(&Shape{id: id}) // not the one that is there
@@ -73,7 +73,7 @@ func TestRollPages(t *testing.T) {
 	defer h.close(t)
 	const n = 3 * pageShapes
 	for id := shape.ID(1); id <= n; id++ {
-		h.shapes.add(&Shape{id: id, def: &shape.Def{}})
+		h.shapes.add(&Shape{id: id})
 	}
 	var got []shape.ID
 	for s := range h.All() {
@@ -82,8 +82,8 @@ func TestRollPages(t *testing.T) {
 			h.shapes.remove(h.shapes.get(2))     // in the page
 			h.shapes.remove(h.shapes.get(n))     // behind it
 			h.shapes.remove(h.shapes.get(n - 1)) // and this comes again
-			h.shapes.add(&Shape{id: n - 1, def: &shape.Def{}})
-			h.shapes.add(&Shape{id: n + 1, def: &shape.Def{}})
+			h.shapes.add(&Shape{id: n - 1})
+			h.shapes.add(&Shape{id: n + 1})
 			h.mu.Unlock()
 		}
 		got = append(got, s.id)
@@ -120,7 +120,7 @@ func TestRollGivesBack(t *testing.T) {
 	l := newRoll()
 	before := heap()
 	for id := shape.ID(1); id <= n; id++ {
-		l.add(&Shape{id: id, def: &shape.Def{}})
+		l.add(&Shape{id: id})
 	}
 	for id := shape.ID(1); id <= n; id++ {
 		if id%1000 != 0 {

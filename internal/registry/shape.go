@@ -47,40 +47,37 @@ func (p *Progress) Position() wal.LSN { return wal.LSN(p.applied.Load()) }
 // Shape is one shape that lives here. Its methods may be called from any
 // goroutine. A Shape stays usable after it was removed: it tells so.
 type Shape struct {
-	reg     *Registry
-	def     *shape.Def
-	handle  shape.Handle
-	start   wal.LSN
-	created int64 // µs since 1970
-	heirOf  shape.ID
-	used    atomic.Int64 // µs since 1970
-
-	// What each change of the shape touches is together: with a million shapes none of
-	// it is in a cache.
+	// What each change of the shape touches is together, two lines of a cache that
+	// begin where the object does: with a million shapes none of it is in one.
+	def      shape.Def
 	id       shape.ID
-	gone     atomic.Bool  // removed is set; readable without mu
-	ailing   atomic.Bool  // ill is set; the same
-	leaving  atomic.Bool  // see Leave
-	failures atomic.Int32 // see Failures
-
-	mu       sync.Mutex // of all below but progress and recent
+	removed  atomic.Pointer[shape.Reason] // nil: it was not
+	ill      atomic.Pointer[Illness]      // nil: it is well; written under mu
+	leaving  atomic.Bool                  // see Leave
+	failures atomic.Int32                 // see Failures
+	mu       sync.Mutex                   // of state to chunks, sees and first
 	state    State
+	seesAny  bool  // sees is known
+	chunks   int32 // of the durable snapshot; 0: it is in the catalogue
 	tail     wal.Offset
 	seen     wal.LSN
 	changed  chan struct{} // made by a waiter, closed when the tail moves or the shape goes
-	progress atomic.Pointer[Progress]
-	chunks   int32 // of the durable snapshot; 0: it is in the catalogue
-	sees     *wal.Snapshot
-	first    *first // nil once the first rows are durable
-	removed  shape.Reason
-	ill      *Illness
 
-	recent int32 // its place in recency, under the mutex there
+	progress atomic.Pointer[Progress]
+	reg      *Registry
+	handle   shape.Handle
+	start    wal.LSN
+	created  int64 // µs since 1970
+	heirOf   shape.ID
+	used     atomic.Int64 // µs since 1970
+	sees     wal.Snapshot // once known never changed
+	first    *first       // nil once the first rows are durable
+	recent   int32        // its place in recency, under the mutex there
 }
 
 // Def is the shape's definition. Its Table is shared by all shapes of that
-// version of the table.
-func (s *Shape) Def() *shape.Def { return s.def }
+// version of the table. Who keeps the pointer keeps the shape in memory.
+func (s *Shape) Def() *shape.Def { return &s.def }
 
 // Key is the definition's canonical form, made anew at each call.
 func (s *Shape) Key() string { return s.def.Key() }
@@ -167,7 +164,7 @@ func (s *Shape) Leaving() bool { return s.leaving.Load() }
 func (s *Shape) Changed() <-chan struct{} {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.removed != "" {
+	if s.removed.Load() != nil {
 		return closed
 	}
 	if s.changed == nil {
@@ -178,12 +175,10 @@ func (s *Shape) Changed() <-chan struct{} {
 
 // Removed says whether the shape was removed, and why.
 func (s *Shape) Removed() (shape.Reason, bool) {
-	if !s.gone.Load() {
-		return "", false
+	if reason := s.removed.Load(); reason != nil {
+		return *reason, true
 	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.removed, true
+	return "", false
 }
 
 // wake tells the waiters. mu is held.
@@ -199,8 +194,7 @@ func (s *Shape) wake() {
 func (s *Shape) setRemoved(reason shape.Reason) (abort *shapelog.Snapshot) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.removed = reason
-	s.gone.Store(true)
+	s.removed.Store(&reason)
 	s.wake()
 	return s.failLocked(ErrRemoved)
 }

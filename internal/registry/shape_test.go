@@ -4,12 +4,14 @@ import (
 	"bytes"
 	"errors"
 	"math"
+	"reflect"
 	"runtime"
 	"slices"
 	"strings"
 	"sync"
 	"testing"
 	"time"
+	"unsafe"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 
@@ -219,6 +221,64 @@ func TestSeen(t *testing.T) {
 	}
 }
 
+// What a change touches of a shape is in the first two lines of a cache, of an object
+// that begins with one: the sizes of objects that Go has are 256 and then 288.
+func TestShapeLayout(t *testing.T) {
+	var s Shape
+	if hot, all := unsafe.Offsetof(s.progress), unsafe.Sizeof(s); hot > 128 || all > 256 {
+		t.Errorf("%d bytes, of them %d that a change touches", all, hot)
+	}
+}
+
+// Nobody knows what the first rows contain before they are read; who asked then knows it
+// for good, also when the shape goes.
+func TestSees(t *testing.T) {
+	h := open(t, vfs.NewMem())
+	defer func() { h.close(t) }()
+	failed := create(t, h, where(t, ""), 5)
+	failed.Fail(errBoom)
+	if failed.Sees() != nil {
+		t.Error("first rows that were never read contain something")
+	}
+	s := create(t, h, where(t, "id = 1"), 5)
+	if s.Sees() != nil {
+		t.Error("known before they are read")
+	}
+	check(t, s.SetSnapshot(sees, h.log.NewSnapshot(s.ID(), 1000)))
+	known := s.Sees()
+	if known == nil || !reflect.DeepEqual(*known, sees) {
+		t.Fatalf("%+v, want %+v", known, sees)
+	}
+	if s.SetSnapshot(wal.Snapshot{Xmin: 1}, nil) == nil || s.Sees() != known {
+		t.Error("known twice")
+	}
+	check(t, h.Remove(s, shape.ReasonDeleted))
+	if s.Sees() != known || !reflect.DeepEqual(*known, sees) {
+		t.Errorf("%+v of a removed one", s.Sees())
+	}
+	s = create(t, h, where(t, "id = 2"), 5)
+	live(t, h, s, 10)
+	h = h.reopen(t)
+	if s := h.Find(s.Key()); s == nil || !reflect.DeepEqual(*s.Sees(), sees) {
+		t.Error("something else after a start")
+	}
+}
+
+// A shape has a definition of its own, which the caller's does not change.
+func TestDefIsTheShapes(t *testing.T) {
+	h := open(t, vfs.NewMem())
+	defer h.close(t)
+	asked := where(t, "id = 1")
+	s := create(t, h, asked, 5)
+	def, key := s.Def(), s.Key()
+	asked.Replica, asked.Where = shape.ReplicaFull, nil
+	if s.Key() != key || s.Def() != def || def.Key() != key {
+		t.Errorf("it became %s, was %s", s.Key(), key)
+	}
+}
+
+// idleShapeBudget is what a shape may cost, its clause aside: bytes.
+// Measured 2026-11-28: see the log of the test.
 const idleShapeBudget = 450
 
 func TestIdleShapeBudget(t *testing.T) {

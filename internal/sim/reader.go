@@ -51,10 +51,12 @@ type Reader struct {
 	Snapshots, Messages int
 }
 
-// Follow begins with a handle.
+// Follow begins with a handle. What it notes of the shape is a copy: it outlives the
+// process that the shape is in.
 func (r *Reader) Follow(sp *registry.Shape) {
+	def := *sp.Def()
 	*r = Reader{
-		Def: sp.Def(), Handle: sp.Handle(), shape: sp, rows: make(map[string]map[string]*string),
+		Def: &def, Handle: sp.Handle(), shape: sp, rows: make(map[string]map[string]*string),
 		Snapshots: r.Snapshots + 1, Messages: r.Messages, lastSeen: true,
 	}
 }
@@ -114,7 +116,10 @@ func (r *Reader) first(sp *registry.Shape) error {
 	if err != nil {
 		return r.failed(sp, err)
 	}
-	r.sees = sp.Sees()
+	if sees := sp.Sees(); sees != nil && r.sees == nil {
+		known := *sees
+		r.sees = &known
+	}
 	for {
 		n, complete := snap.Chunks()
 		k := len(r.chunks)
