@@ -84,7 +84,7 @@ func (x *exchange) condemned() (*registry.Shape, error) {
 	switch {
 	case sh == nil:
 		return nil, noShape()
-	case handle != "" && sh.Handle() != shape.Handle(handle):
+	case handle != "" && !sh.Named(shape.Handle(handle)):
 		return nil, handleMismatch()
 	}
 	return sh, nil

@@ -116,7 +116,7 @@ func (x *exchange) ready() error {
 // resolve finds the shape a request is about, or makes it (http-protocol §15).
 func (x *exchange) resolve(req *request, def *shape.Def) (*registry.Shape, error) {
 	if req.start == fromOffset {
-		if sh := x.src.Find(def); sh != nil && sh.Handle() == req.handle {
+		if sh := x.src.Find(def); sh != nil && sh.Named(req.handle) {
 			return sh, nil
 		}
 	}
@@ -124,7 +124,7 @@ func (x *exchange) resolve(req *request, def *shape.Def) (*registry.Shape, error
 	if err != nil {
 		return nil, x.creation(err)
 	}
-	if req.start == fromOffset && sh.Handle() != req.handle {
+	if req.start == fromOffset && !sh.Named(req.handle) {
 		return nil, mustRefetch(sh.Handle(), x.fate(req.handle))
 	}
 	return sh, nil

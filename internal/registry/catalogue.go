@@ -153,7 +153,7 @@ func (r *Registry) storeTombstone(s *Shape, reason shape.Reason) error {
 
 func (s *Shape) tombstone(reason shape.Reason) Tombstone {
 	t := Tombstone{
-		ID: s.id, Handle: s.handle,
+		ID: s.id, Handle: s.Handle(),
 		Schema: s.def.Table.Schema, Table: s.def.Table.Name,
 		Reason: reason, Created: s.created, Removed: time.Now().UnixMicro(),
 	}

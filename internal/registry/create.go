@@ -59,7 +59,7 @@ func (r *Registry) newShape(def *shape.Def, t *table, start wal.LSN) *Shape {
 	now := time.Now().UnixMicro()
 	s := &Shape{
 		reg: r, def: *def,
-		id: r.nextID, handle: newHandle(r.nextID, now),
+		id: r.nextID, random: newRandom(),
 		start: start, created: now,
 		tail:  wal.AfterSnapshot,
 		first: &first{ready: make(chan struct{}), failed: make(chan struct{})},

@@ -19,7 +19,10 @@
 //  4. A shape whose first rows were not complete does not survive a restart.
 //  5. The registry's mutex and a shape's are never held across I/O. Order: the
 //     registry's, a shape's, a snapshot's.
-//  6. A shape that nobody waits on costs memory only, see TestIdleShapeBudget.
+//  6. A shape that nobody waits on costs memory only, see TestIdleShapeBudget: one object
+//     and its clause. What else there is for each shape has numbers and no pointers, but
+//     for the roll.
+//  7. Who is in the directory or in the order of use is in the roll.
 //
 // Files: registry.go open, find, list · create.go create and remove · table.go
 // versions of tables · directory.go by definition · roll.go by number · shape.go

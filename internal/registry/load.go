@@ -286,11 +286,12 @@ func (l *loading) def(sr *shapeRecord, t *loadedTable) (shape.Def, error) {
 
 func (l *loading) add(id shape.ID, sr *shapeRecord, lr *liveRecord, def *shape.Def) {
 	s := &Shape{
-		reg: l.r, def: *def, handle: sr.Handle, id: id,
+		reg: l.r, def: *def, id: id,
 		start: sr.Start, created: sr.Created,
 		state: Live, chunks: int32(lr.Chunks), tail: wal.AfterSnapshot,
 		sees: wal.Snapshot{Xmin: lr.Xmin, Xmax: lr.Xmax, Xip: lr.Xip, Until: lr.Until}, seesAny: true,
 	}
+	s.setHandle(sr.Handle)
 	s.used.Store(l.now)
 	s.heirOf = sr.HeirOf
 	s.failures.Store(int32(sr.Failures))

@@ -182,7 +182,7 @@ func (r *tableRecord) table() *shape.Table {
 
 func recordShape(s *Shape, table uint64) shapeRecord {
 	r := shapeRecord{
-		Handle: s.handle, Table: table,
+		Handle: s.Handle(), Table: table,
 		Columns: s.def.Columns, AllColumns: s.def.AllColumns,
 		Replica: s.def.Replica, Log: s.def.Log,
 		Start: s.start, Created: s.created,

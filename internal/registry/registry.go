@@ -128,7 +128,7 @@ func (r *Registry) ByHandle(h shape.Handle) *Shape {
 	if !ok {
 		return nil
 	}
-	if s := r.ByID(id); s != nil && s.handle == h {
+	if s := r.ByID(id); s != nil && s.Named(h) {
 		return s
 	}
 	return nil

@@ -55,7 +55,7 @@ type Shape struct {
 	ill      atomic.Pointer[Illness]      // nil: it is well; written under mu
 	leaving  atomic.Bool                  // see Leave
 	failures atomic.Int32                 // see Failures
-	mu       sync.Mutex                   // of state to chunks, sees and first
+	mu       sync.Mutex                   // of what follows up to changed, of sees and of first
 	state    State
 	seesAny  bool  // sees is known
 	chunks   int32 // of the durable snapshot; 0: it is in the catalogue
@@ -65,14 +65,15 @@ type Shape struct {
 
 	progress atomic.Pointer[Progress]
 	reg      *Registry
-	handle   shape.Handle
 	start    wal.LSN
 	created  int64 // µs since 1970
 	heirOf   shape.ID
-	used     atomic.Int64 // µs since 1970
-	sees     wal.Snapshot // once known never changed
-	first    *first       // nil once the first rows are durable
-	recent   int32        // its place in recency, under the mutex there
+	used     atomic.Int64  // µs since 1970
+	sees     wal.Snapshot  // once known never changed
+	first    *first        // nil once the first rows are durable
+	recent   int32         // its place in recency, under the mutex there
+	random   uint32        // of the handle
+	odd      *shape.Handle // the whole handle if appendHandle makes another one
 }
 
 // Def is the shape's definition. Its Table is shared by all shapes of that
@@ -81,9 +82,6 @@ func (s *Shape) Def() *shape.Def { return &s.def }
 
 // Key is the definition's canonical form, made anew at each call.
 func (s *Shape) Key() string { return s.def.Key() }
-
-// Handle is the shape's name for clients.
-func (s *Shape) Handle() shape.Handle { return s.handle }
 
 // ID is the shape's number, never used again.
 func (s *Shape) ID() shape.ID { return s.id }

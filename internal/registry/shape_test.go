@@ -279,7 +279,7 @@ func TestDefIsTheShapes(t *testing.T) {
 
 // idleShapeBudget is what a shape may cost, its clause aside: bytes.
 // Measured 2026-11-28: see the log of the test.
-const idleShapeBudget = 450
+const idleShapeBudget = 350
 
 func TestIdleShapeBudget(t *testing.T) {
 	const n = 100_000
@@ -302,7 +302,7 @@ func TestIdleShapeBudget(t *testing.T) {
 	rec := shapeRecord{Start: 1, Created: time.Now().UnixMicro()}
 	before := heap()
 	for i, d := range defs {
-		rec.Handle = newHandle(shape.ID(i+1), rec.Created)
+		rec.Handle = shape.Handle(appendHandle(nil, shape.ID(i+1), rec.Created, newRandom()))
 		l.add(shape.ID(i+1), &rec, &liveRecord{Xmin: 1, Xmax: 1, Until: 1}, d)
 	}
 	check(t, l.order())
