@@ -50,32 +50,27 @@ type predicate interface {
 	Columns() []int // the same list at each call
 }
 
-// verdict says what is done with the open transaction.
-type verdict uint8
-
-const (
-	closed  verdict = iota // no transaction is open
-	applied                // its changes are entries
-	covered                // it is in the log or in the snapshot already
-)
-
 // Consumer is the state of one shape between two changes. One goroutine owns it
-// at a time.
+// at a time. Of a million shapes most are idle, so what only an open transaction needs
+// is apart, and each change finds the rest in as few places in memory as can be.
 type Consumer struct {
 	def   *shape.Def
 	where predicate // nil: every row is in
 	enc   *encoder  // nil until it is needed
 	rel   *wal.Relation
-	chunk int64 // bytes
+	open  *opened // nil: no transaction is
 
 	cur shape.Cursor
 	// snap is nil once nothing the snapshot saw can come any more.
-	snap *wal.Snapshot
+	snap  *wal.Snapshot
+	chunk int64 // bytes
+}
 
-	// The open transaction: its commit LSN, and what it will become.
-	tx      wal.LSN
-	verdict verdict
-	bytes   int64 // what cur.ChunkBytes will be
+// opened is an open transaction and what it will become.
+type opened struct {
+	commit  wal.LSN
+	covered bool  // it is in the log or in the snapshot already
+	bytes   int64 // what Cursor.ChunkBytes will be
 	held    Entry // JSON nil: none
 	// arrived are the keys that rows got in it, of a table whose key two rows may have.
 	arrived map[string]bool
@@ -86,7 +81,7 @@ type Consumer struct {
 // log is closed once it has chunkBytes or more. snap is the shape's snapshot,
 // nil if nothing it saw can lie at or after cur.Pos.
 func New(def *shape.Def, cur shape.Cursor, chunkBytes int64, snap *wal.Snapshot) *Consumer {
-	c := &Consumer{def: def, chunk: chunkBytes, cur: cur, snap: snap, bytes: cur.ChunkBytes}
+	c := &Consumer{def: def, chunk: chunkBytes, cur: cur, snap: snap}
 	if def.Where != nil {
 		c.where = def.Where
 	}
@@ -110,10 +105,10 @@ func (c *Consumer) Cursor() shape.Cursor { return c.cur }
 // entries that are due. The error is a *Rotate; after it the consumer is of no
 // more use, and what it gave of this transaction must not become visible.
 func (c *Consumer) Change(tx *wal.Txn, ch *wal.Change, out *Out) error {
-	if c.verdict == closed || c.tx != tx.Commit {
+	if c.open == nil || c.open.commit != tx.Commit {
 		c.begin(tx)
 	}
-	if c.verdict == covered {
+	if c.open.covered {
 		return nil
 	}
 	if ch.Op == wal.Truncate {
@@ -142,10 +137,16 @@ func (c *Consumer) Relation(tx *wal.Txn, rel *wal.Relation) error {
 // Abort; it counts as aborted.
 func (c *Consumer) begin(tx *wal.Txn) {
 	c.Abort()
-	c.tx, c.verdict = tx.Commit, applied
-	if c.covers(tx) {
-		c.verdict = covered
+	c.open = c.encoder().owner.begin()
+	c.open.commit, c.open.covered, c.open.bytes = tx.Commit, c.covers(tx), c.cur.ChunkBytes
+}
+
+// close ends the open transaction, if there is one.
+func (c *Consumer) close() {
+	if c.open != nil && c.enc != nil {
+		c.enc.owner.end(c.open)
 	}
+	c.open = nil
 }
 
 func (c *Consumer) covers(tx *wal.Txn) bool {
@@ -156,28 +157,23 @@ func (c *Consumer) covers(tx *wal.Txn) bool {
 // cursor moves on. It must be called for each transaction that Change was
 // called in, and may be for others. tx.End must be known.
 func (c *Consumer) Commit(tx *wal.Txn, out *Out) {
-	if c.verdict == closed || c.tx != tx.Commit {
-		c.Skip(tx.End)
-		return
+	if o := c.open; o != nil && o.commit == tx.Commit {
+		c.release(out)
+		if o.held.JSON != nil {
+			c.cur.Tail = o.held.Offset
+			c.give(o.held.Offset, c.encoder().last(o.held.JSON), out)
+			last := &out.Entries[len(out.Entries)-1]
+			last.Pos, last.ChunkBytes = tx.End, o.bytes
+		}
+		c.cur.ChunkBytes = o.bytes
+		c.close()
 	}
-	c.release(out)
-	if c.held.JSON != nil {
-		c.cur.Tail = c.held.Offset
-		c.give(c.held.Offset, c.encoder().last(c.held.JSON), out)
-		last := &out.Entries[len(out.Entries)-1]
-		last.Pos, last.ChunkBytes = tx.End, c.bytes
-	}
-	c.cur.ChunkBytes = c.bytes
-	c.tx, c.verdict, c.held, c.arrived, c.pending = 0, closed, Entry{}, nil, nil
 	c.Skip(tx.End)
 }
 
 // Abort forgets the open transaction, if there is one: it will come again from
 // its beginning, or never.
-func (c *Consumer) Abort() {
-	c.tx, c.verdict, c.held, c.arrived, c.pending = 0, closed, Entry{}, nil, nil
-	c.bytes = c.cur.ChunkBytes
-}
+func (c *Consumer) Abort() { c.close() }
 
 // Skip tells that no transaction below pos that has not been given concerns the
 // shape. It is called between transactions.
@@ -196,18 +192,19 @@ func (c *Consumer) forgetSnapshot() {
 
 // emit holds an entry back and gives the one before it.
 func (c *Consumer) emit(off wal.Offset, json []byte, out *Out) {
-	if c.held.JSON != nil {
-		c.give(c.held.Offset, c.held.JSON, out)
+	o := c.open
+	if o.held.JSON != nil {
+		c.give(o.held.Offset, o.held.JSON, out)
 	}
-	c.held = Entry{Offset: off, JSON: json}
+	o.held = Entry{Offset: off, JSON: json}
 }
 
 func (c *Consumer) give(off wal.Offset, json []byte, out *Out) {
 	e := Entry{Offset: off, JSON: json}
-	c.bytes += int64(len(json))
-	if c.bytes >= c.chunk {
+	c.open.bytes += int64(len(json))
+	if c.open.bytes >= c.chunk {
 		e.Boundary = true
-		c.bytes = 0
+		c.open.bytes = 0
 	}
 	out.Entries = append(out.Entries, e)
 }

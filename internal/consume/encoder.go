@@ -31,6 +31,8 @@ type Encoders struct {
 	left, spare [][]byte
 
 	before, after wal.Tuple // rows whose columns had to be put in order
+
+	ended []*opened // room for transactions that is free again
 }
 
 // The sizes of a block, in bytes. A consumer that shares with nobody gets small
@@ -227,6 +229,29 @@ func (o *Encoders) Recycle() {
 	o.spare = append(o.spare, o.left...)
 	clear(o.left)
 	o.left = o.left[:0]
+}
+
+// begin gives room for a transaction.
+func (o *Encoders) begin() *opened {
+	last := len(o.ended) - 1
+	if last < 0 {
+		return new(opened)
+	}
+	t := o.ended[last]
+	o.ended = o.ended[:last]
+	return t
+}
+
+// keepEnded bounds the transactions whose room is used again: one that touched many
+// shapes at once is not paid for for ever.
+const keepEnded = 1024
+
+// end takes the room of a transaction back.
+func (o *Encoders) end(t *opened) {
+	*t = opened{}
+	if len(o.ended) < keepEnded && !o.alone {
+		o.ended = append(o.ended, t)
+	}
 }
 
 // room gives an empty slice to append about n bytes to, and then to be handed

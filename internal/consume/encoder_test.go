@@ -229,7 +229,7 @@ func TestEncoderForgets(t *testing.T) {
 			t.Errorf("an idle encoder holds %s", m)
 		}
 	}
-	if idle.held.JSON != nil {
-		t.Errorf("an idle consumer holds an entry")
+	if idle.open != nil {
+		t.Errorf("an idle consumer has a transaction open")
 	}
 }

@@ -85,12 +85,12 @@ func (c *Consumer) trackKeys(f form, before, after wal.Tuple) error {
 	t := c.def.Table
 	switch f {
 	case inserted, movedIn:
-		if c.arrived == nil {
-			c.arrived = map[string]bool{}
+		if c.open.arrived == nil {
+			c.open.arrived = map[string]bool{}
 		}
-		c.arrived[string(shape.AppendKeyValues(nil, t, after))] = true
+		c.open.arrived[string(shape.AppendKeyValues(nil, t, after))] = true
 	case deleted, movedOut:
-		if key := shape.AppendKeyValues(nil, t, before); c.arrived[string(key)] {
+		if key := shape.AppendKeyValues(nil, t, before); c.open.arrived[string(key)] {
 			return &Rotate{shape.ReasonKey, fmt.Sprintf("%s of %q.%q, whose key two rows may have at once", key, t.Schema, t.Name)}
 		}
 	}

@@ -35,10 +35,10 @@ type pending struct {
 
 // wait makes an entry wait, or leaves it out together with the one it undoes.
 func (c *Consumer) wait(f form, tx *wal.Txn, at wal.Offset, before, after wal.Tuple, out *Out) error {
-	p := c.pending
+	p := c.open.pending
 	if p == nil {
 		p = &pending{arrivals: make(map[string][]int)}
-		c.pending = p
+		c.open.pending = p
 	}
 	switch f {
 	case deleted, movedOut:
@@ -109,7 +109,7 @@ func (p *pending) isOut(key []byte) bool {
 
 // release lets all that waits go.
 func (c *Consumer) release(out *Out) {
-	p := c.pending
+	p := c.open.pending
 	if p == nil {
 		return
 	}

@@ -39,7 +39,7 @@ func (s *spine) relation(tx *wal.Txn, rel *wal.Relation) {
 	all := make([]*told, len(s.shards))
 	for _, id := range s.ids {
 		sh := s.shardOf(id)
-		if sp := sh.shapes[id]; sp != nil && sp.Sees() != nil && tx.Commit < sp.Sees().Until {
+		if sp := sh.shapes.Get(id); sp != nil && sp.Sees() != nil && tx.Commit < sp.Sees().Until {
 			a.early = append(a.early, id)
 		}
 		t := all[sh.n]

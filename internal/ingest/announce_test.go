@@ -44,7 +44,7 @@ func newCrier(t *testing.T) *crier {
 	})
 	s := &spine{in: &Ingest{}, index: route.New(), told: make(map[uint32]*announced)}
 	for n := range 2 {
-		s.shards = append(s.shards, &shard{n: n, shapes: make(map[shape.ID]*registry.Shape)})
+		s.shards = append(s.shards, &shard{n: n, shapes: shape.NewByID[registry.Shape](2)})
 	}
 	text := expr.Type{OID: 25, Name: "text", Base: 25}
 	table := &shape.Table{OID: 7, Schema: "public", Name: "t", Kind: 'r', Columns: []shape.Column{
@@ -68,7 +68,7 @@ func (c *crier) join(saw wal.LSN) shape.ID {
 	}
 	id := sp.ID()
 	c.s.index.Add(id, def)
-	c.s.shardOf(id).shapes[id] = sp
+	c.s.shardOf(id).shapes.Put(id, sp)
 	c.s.joined = append(c.s.joined, id)
 	return id
 }

@@ -4,8 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
-	"slices"
 
 	"github.com/spillway-sync/spillway/internal/consume"
 	"github.com/spillway-sync/spillway/internal/registry"
@@ -33,15 +31,18 @@ func (in *Ingest) newPrivateWorker(sh *shard) *worker {
 		epoch:    epoch,
 		private:  true,
 		writing:  make(chan struct{}, 1),
-		members:  make(map[shape.ID]*member),
+		members:  shape.NewByID[member](len(in.shards)),
 		encoders: new(consume.Encoders),
 		batch:    in.opts.Log.NewBatch(),
 	}
 }
 
 // load reads the shapes' cursors and publishes their tails.
-func (w *worker) load(shapes map[shape.ID]*registry.Shape) error {
-	ids := slices.Sorted(maps.Keys(shapes))
+func (w *worker) load(shapes *shape.ByID[registry.Shape]) error {
+	ids := make([]shape.ID, 0, shapes.Len())
+	for sp := range shapes.All() {
+		ids = append(ids, sp.ID())
+	}
 	stored := make(map[shape.ID]shape.Cursor, len(ids))
 	err := w.in.opts.Log.CursorsOf(ids, func(id shape.ID, _ shape.Epoch, c shape.Cursor) error {
 		stored[id] = c
@@ -50,16 +51,15 @@ func (w *worker) load(shapes map[shape.ID]*registry.Shape) error {
 	if err != nil {
 		return fmt.Errorf("read the cursors of %d shapes: %w", len(ids), err)
 	}
-	for _, id := range ids {
-		sp := shapes[id]
-		cur, ok := stored[id]
+	for sp := range shapes.All() {
+		cur, ok := stored[sp.ID()]
 		if !ok {
 			cur = shape.Cursor{Pos: sp.Start(), Tail: wal.AfterSnapshot}
 		}
 		sp.Publish(cur.Tail, cur.Tail.Tx)
 		m := &member{shape: sp, consumer: *w.in.newConsumer(sp, cur)}
 		m.consumer.Share(w.encoders)
-		w.members[id] = m
+		w.members.Put(sp.ID(), m)
 	}
 	return nil
 }
@@ -107,7 +107,7 @@ func (s *spine) replace(c command) {
 		return
 	}
 	at := c.stall.At
-	sp := sh.shapes[c.stall.Shape]
+	sp := sh.shapes.Get(c.stall.Shape)
 	switch {
 	case c.aside && sp == nil:
 		return // it has gone; the watchdog looks again
@@ -184,15 +184,15 @@ func (s *spine) sendAway(sh *shard, sp *registry.Shape, at wal.LSN, last *Stall)
 // the shard counts as lagging.
 func (s *spine) takeOver(sh *shard) {
 	w := s.in.newWorker(sh)
-	w.takes = maps.Clone(sh.shapes) // at once: there may be a million
+	w.takes = sh.shapes.Clone() // at once: there may be a million
 	sh.lagging, sh.wants, sh.out, sh.touched = true, false, nil, false
 	sh.behind.Store(true)
 	sh.doubt.Store(uint64(sh.doubted)) // the old one may have taken the word and not acted on it
 	sh.held = nil
 	setAside := func(id shape.ID) {
-		if sp := w.takes[id]; sp != nil {
+		if sp := w.takes.Get(id); sp != nil {
 			w.apart = append(w.apart, sp)
-			delete(w.takes, id)
+			w.takes.Delete(id)
 		}
 	}
 	for id := range sh.away {
@@ -229,10 +229,10 @@ func (w *worker) assume(ctx context.Context) error {
 	}
 	w.pos = wal.LSN(w.sh.applied.Load())
 	// One that was given up below that has not seen what the shard has seen since.
-	for id, sp := range w.takes {
+	for sp := range w.takes.All() {
 		if out(sp) {
 			w.apart = append(w.apart, sp)
-			delete(w.takes, id)
+			w.takes.Delete(sp.ID())
 		}
 	}
 	for _, sp := range w.apart {
@@ -243,7 +243,7 @@ func (w *worker) assume(ctx context.Context) error {
 	if err := w.load(takes); err != nil {
 		return err
 	}
-	for _, m := range w.members {
+	for m := range w.members.All() {
 		// What the last worker wrote may not be durable.
 		m.wrote = true
 	}

@@ -155,7 +155,7 @@ func New(opts Options) (*Ingest, error) {
 	for n := range max(1, opts.Shards) {
 		sh := &shard{
 			n:        n,
-			shapes:   make(map[shape.ID]*registry.Shape),
+			shapes:   shape.NewByID[registry.Shape](max(1, opts.Shards)),
 			joining:  make(map[shape.ID]*join),
 			away:     make(map[shape.ID]struct{}),
 			progress: new(registry.Progress),

@@ -136,7 +136,7 @@ func (in *Ingest) approach(ctx context.Context, sh *shard, sp *registry.Shape, c
 		distance = joinDistance
 		w := in.newPrivateWorker(sh)
 		m := &member{shape: sp, consumer: *c}
-		w.members[sp.ID()] = m
+		w.members.Put(sp.ID(), m)
 		stall, err := in.alone(ctx, w, &m.consumer, to, still)
 		still = 0
 		if stall != nil || err != nil {

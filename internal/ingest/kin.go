@@ -82,7 +82,7 @@ func (w *worker) settleDoubt() error {
 	if w.private || at == 0 || w.pos <= wal.LSN(at) {
 		return nil // its transaction may still be open in the spine
 	}
-	for _, m := range w.members {
+	for m := range w.members.All() {
 		if !m.dead && !m.open && m.shape.Def().Table.Kind == 'p' {
 			m.consumer.Skip(w.pos)
 			w.mark(m, true)
@@ -130,7 +130,7 @@ func (rp *replay) giveUp(rel *wal.Relation) {
 	why := &consume.Rotate{Reason: shape.ReasonSchema, Detail: fmt.Sprintf(
 		"whether %q.%q is a partition of the table could not be found out within %s", rel.Schema, rel.Name, kinLimit)}
 	for _, id := range rp.index.Partitioned(nil) {
-		m := rp.w.members[id]
+		m := rp.w.members.Get(id)
 		if m != nil && !route.MayHold(m.shape.Def().Table, rel) {
 			continue
 		}

@@ -85,7 +85,7 @@ type shard struct {
 	held    []message     // controls to deliver when it resumes
 	doubted wal.LSN       // the highest that doubt ever was
 	failed  failure       // outside of a consumer
-	shapes  map[shape.ID]*registry.Shape
+	shapes  *shape.ByID[registry.Shape]
 	joining map[shape.ID]*join // sent to the worker, not yet confirmed
 	// away are the shapes that are not the worker's at present: a worker was
 	// replaced for them, and they are brought back by themselves.

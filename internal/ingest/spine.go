@@ -237,7 +237,7 @@ func (s *spine) remove(id shape.ID) {
 	s.control(sh, message{remove: id})
 	s.index.Remove(id)
 	s.tracker.Removed(id)
-	delete(sh.shapes, id)
+	sh.shapes.Delete(id)
 	delete(sh.joining, id)
 	delete(sh.away, id)
 }
@@ -365,7 +365,7 @@ func (s *spine) join(c command) {
 		s.index.Add(id, c.join.shape.Def())
 		s.clear = nil // with a first shape on a partitioned table doubts begin
 		s.tracker.SetGoal(id, s.pos)
-		sh.shapes[id] = c.join.shape
+		sh.shapes.Put(id, c.join.shape)
 		s.joined = append(s.joined, id)
 	}
 	sh.joining[id] = c.join
@@ -395,7 +395,7 @@ func (s *spine) adopt() {
 			continue
 		}
 		sh := s.shardOf(sp.ID())
-		sh.shapes[sp.ID()] = sp
+		sh.shapes.Put(sp.ID(), sp)
 		sp.SetProgress(sh.progress)
 		s.index.Add(sp.ID(), sp.Def())
 	}

@@ -50,10 +50,10 @@ type worker struct {
 	nudge      chan struct{} // one slot: behind was set
 
 	// What a worker that takes over has to read first.
-	takes map[shape.ID]*registry.Shape
+	takes *shape.ByID[registry.Shape]
 	apart []*registry.Shape // not in takes, and must not share the progress
 
-	members map[shape.ID]*member
+	members *shape.ByID[member]
 	// catching is the index of the members while the worker catches up: of half a
 	// million it takes seconds to make.
 	catching *route.Index
@@ -100,10 +100,10 @@ func (w *worker) take(ctx context.Context, m message) error {
 	case m.rejoin != nil:
 		return w.rejoin(ctx, m.rejoin, m.at)
 	case m.remove != 0:
-		if gone := w.members[m.remove]; gone != nil {
+		if gone := w.members.Get(m.remove); gone != nil {
 			setApart(gone.shape) // it may be read on, without the shard
 			gone.consumer.Share(nil)
-			delete(w.members, m.remove)
+			w.members.Delete(m.remove)
 		}
 		return nil
 	case m.resume:
@@ -144,7 +144,7 @@ func (w *worker) join(ctx context.Context, j *join, at wal.LSN) error {
 	id := j.shape.ID()
 	m := &member{shape: j.shape, consumer: *j.consumer}
 	m.consumer.Share(w.encoders)
-	w.members[id] = m
+	w.members.Put(id, m)
 	if w.catching != nil {
 		w.catching.Add(id, j.shape.Def())
 	}
@@ -233,9 +233,9 @@ func (w *worker) index() *route.Index {
 		return x
 	}
 	x := w.in.newIndex()
-	for id, m := range w.members {
+	for m := range w.members.All() {
 		if !m.dead {
-			x.Add(id, m.shape.Def())
+			x.Add(m.shape.ID(), m.shape.Def())
 		}
 	}
 	w.catching = x
@@ -243,7 +243,7 @@ func (w *worker) index() *route.Index {
 }
 
 func (w *worker) change(id shape.ID, tx *wal.Txn, ch *wal.Change) error {
-	m := w.members[id]
+	m := w.members.Get(id)
 	if m == nil || m.dead {
 		return nil
 	}
@@ -283,7 +283,7 @@ func out(sp *registry.Shape) bool {
 }
 
 func (w *worker) relation(id shape.ID, tx *wal.Txn, rel *wal.Relation) error {
-	m := w.members[id]
+	m := w.members.Get(id)
 	if m == nil || m.dead {
 		return nil
 	}
