@@ -97,6 +97,11 @@ func (c *Consumer) reads() []int {
 	return c.where.Columns()
 }
 
+// Touch reads a little of all that a change will read, and says nothing.
+func (c *Consumer) Touch() bool {
+	return c.def.Table == nil || c.where != nil && c.where.Columns() == nil
+}
+
 // Cursor is what the log stands for at the last commit: it may be stored with
 // the entries given out so far, also in the middle of a transaction.
 func (c *Consumer) Cursor() shape.Cursor { return c.cur }

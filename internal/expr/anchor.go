@@ -35,7 +35,7 @@ type Term []Anchor
 // for, the terms of which such a row has at least one; known with no terms means
 // that it is TRUE for none. It is a necessary condition, not a sufficient one:
 // the clause itself decides.
-func (e *Expr) Terms() (terms []Term, known bool) { return unpackTerms(e.plan) }
+func (e *Expr) Terms() (terms []Term, known bool) { return unpackTerms(e.text[e.sqlLen:]) }
 
 // Whole reports that the terms are also a sufficient condition: the clause is TRUE for a
 // row whose values are those that one of them asks for.

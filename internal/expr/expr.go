@@ -73,13 +73,15 @@ const MaxSize = 65536
 // Expr is a checked WHERE clause. It is immutable. Of the clauses that there may be a
 // million of it is one object, and its texts another, all that a garbage collector finds.
 type Expr struct {
-	sql     string
-	plan    string // see Terms
-	columns []int
-	zones   []*Zone
+	// What each change reads of most clauses is one line of a processor's cache.
 	test    intTest // the clause, if it has a rel
-	match   boolFn  // else
-	whole   bool
+	columns []int
+
+	match  boolFn // the clause, if test has none
+	text   string // its SQL, behind it its plan: see Terms
+	zones  []*Zone
+	sqlLen int32
+	whole  bool
 }
 
 // Compile reads, checks and compiles a clause over the columns of one table, without
@@ -120,10 +122,9 @@ func (z Zones) compile(where string, params map[string]string, cols []Column, li
 		return nil, err
 	}
 	sql := printSQL(root)
-	texts := strings.Clone(sql + planOf(root))
 	e := &Expr{
-		sql:     texts[:len(sql)],
-		plan:    texts[len(sql):],
+		text:    strings.Clone(sql + planOf(root)),
+		sqlLen:  int32(len(sql)),
 		columns: columnsOf(root),
 		zones:   zonesOf(root),
 		whole:   wholeTerms(root),
@@ -139,7 +140,7 @@ func (z Zones) compile(where string, params map[string]string, cols []Column, li
 // SQL is the canonical text: the identity of the clause, and what Postgres is
 // asked when rows are read. It holds nothing of the user's text but values as
 // quoted literals and names as quoted identifiers.
-func (e *Expr) SQL() string { return e.sql }
+func (e *Expr) SQL() string { return e.text[:e.sqlLen] }
 
 // Columns returns the positions of the columns the clause reads, sorted. The
 // caller must not change the slice.

@@ -81,7 +81,7 @@ func (rp *replay) change(tx *wal.Txn, ch wal.Change) {
 	}
 	rp.ids = rp.index.Route(&ch, rp.ids[:0])
 	for _, id := range rp.ids {
-		rp.note(rp.w.change(id, tx, &ch))
+		rp.note(rp.w.change(rp.w.members.Get(id), tx, &ch))
 	}
 }
 

@@ -64,6 +64,9 @@ type worker struct {
 	batch    *shapelog.Batch
 	out      consume.Out
 	size     int // bytes in batch
+
+	next    [ahead]*member // see lookAhead
+	touched int            // of them; that it is kept keeps the reads from being left out
 }
 
 // run works until ctx is done, the worker is replaced or its storage fails.
@@ -112,19 +115,23 @@ func (w *worker) take(ctx context.Context, m message) error {
 		w.catching = nil
 		return err
 	}
-	for i := range m.steps {
-		if err := w.step(&m.steps[i]); err != nil {
-			return err
+	for from := 0; from < len(m.steps); from += ahead {
+		steps := m.steps[from:min(from+ahead, len(m.steps))]
+		for i, of := range w.lookAhead(steps) {
+			if err := w.step(&steps[i], of); err != nil {
+				return err
+			}
 		}
 	}
 	w.sh.done(m.steps)
 	return w.commit(m.to)
 }
 
-func (w *worker) step(s *step) error {
+// step takes a step; m is the member that a change is for, nil if it has gone.
+func (w *worker) step(s *step, m *member) error {
 	switch s.kind {
 	case stepChange:
-		return w.change(s.id, s.tx, s.ch)
+		return w.change(m, s.tx, s.ch)
 	case stepCommit:
 		return w.endTxn(s.tx)
 	case stepRelation:
@@ -242,8 +249,7 @@ func (w *worker) index() *route.Index {
 	return x
 }
 
-func (w *worker) change(id shape.ID, tx *wal.Txn, ch *wal.Change) error {
-	m := w.members.Get(id)
+func (w *worker) change(m *member, tx *wal.Txn, ch *wal.Change) error {
 	if m == nil || m.dead {
 		return nil
 	}
@@ -255,6 +261,7 @@ func (w *worker) change(id shape.ID, tx *wal.Txn, ch *wal.Change) error {
 		setApart(m.shape)
 		return nil
 	}
+	id := m.shape.ID()
 	w.pulse.place.Store(uint64(tx.Commit))
 	w.pulse.current.Store(uint64(id))
 	if f := w.in.opts.BeforeApply; f != nil {
