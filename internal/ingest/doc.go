@@ -36,7 +36,7 @@
 // Files: ingest.go what others call · spine.go the spine · unpack.go frames to
 // changes · shard.go mailboxes · worker.go a shard's worker · crew.go workers
 // that are replaced · join.go new shapes · replay.go reading the journal by
-// oneself · announce.go who is told of a relation · kin.go rows of partitions · flusher.go durability and trimming · undertaker.go
+// oneself · ahead.go what the next steps need · announce.go who is told of a relation · kin.go rows of partitions · flusher.go durability and trimming · undertaker.go
 // removal · budget.go who holds too much of the journal · watchdog.go who makes no progress ·
 // guard.go canary.go whether that is a fault of all · evidence.go strikes.go notes.go what is
 // known of stalls, and kept · spread.go one change on many processors · status.go what operators see.
