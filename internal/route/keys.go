@@ -36,7 +36,7 @@ type slot struct {
 const (
 	inlineKey = 16
 	firstPage = 4
-	fullPage  = 1024
+	fullPage  = 4096
 )
 
 func newKeys() *keys { return &keys{seed: maphash.MakeSeed(), dir: []*page{newPage(firstPage, 0)}} }
