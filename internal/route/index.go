@@ -42,7 +42,7 @@ func New() *Index {
 	}
 }
 
-// entry is one shape in the index.
+// entry is one shape in the index, and one line of a processor's cache.
 type entry struct {
 	id    shape.ID
 	seen  uint64 // stamp of the last change that it was looked at for
@@ -51,6 +51,7 @@ type entry struct {
 	all   int32  // where it is in table.all
 	plain int32  // where it is in table.plain; without a WHERE clause only
 	def   *shape.Def
+	_     [8]byte
 }
 
 // Len is the number of shapes.

@@ -76,7 +76,39 @@ func TestKeysAgainstMap(t *testing.T) {
 	for _, p := range k.dir {
 		slots += len(p.slots)
 	}
-	if slots > 2*firstPage*len(k.dir) || len(k.long.free) != int(k.long.n) {
-		t.Errorf("an emptied table has %d slots in %d pages, %d long keys", slots, len(k.dir), int(k.long.n)-len(k.long.free))
+	if slots > 2*firstPage*len(k.dir) || k.long.inUse() != 0 {
+		t.Errorf("an emptied table has %d slots in %d pages, %d long keys", slots, len(k.dir), k.long.inUse())
+	}
+}
+
+// Numbers of a slab are each somebody's, and what was put in stays where it is.
+func TestSlabNumbers(t *testing.T) {
+	var s slab[int]
+	seen := map[int32]*int{}
+	for v := range 3 * pageSize {
+		n := s.add(v)
+		if seen[n] != nil {
+			t.Fatalf("%d was given twice", n)
+		}
+		seen[n] = s.at(n)
+	}
+	values := map[int]bool{}
+	for n, at := range seen {
+		if s.at(n) != at {
+			t.Fatalf("%d has moved", n)
+		}
+		values[*at] = true
+	}
+	if len(values) != 3*pageSize || s.inUse() != 3*pageSize {
+		t.Fatalf("%d values of %d are there, %d are in use", len(values), 3*pageSize, s.inUse())
+	}
+	for n := range seen {
+		s.remove(n)
+	}
+	if s.inUse() != 0 {
+		t.Errorf("%d are in use when all went", s.inUse())
+	}
+	if n := s.add(1); seen[n] == nil {
+		t.Errorf("%d is a new number, when all others are free", n)
 	}
 }
