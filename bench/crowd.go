@@ -19,10 +19,10 @@ const crowdAsked = 20_000
 // pace is what an application with many users writes: single-row transactions a second.
 // It is measured for so long that everything that comes from time to time has its share
 // of what a change costs: garbage collections, which come every two minutes at the latest,
-// looks at all tables, and compactions, one of which comes with eight flushes of 30 s.
+// looks at all tables, and compactions, one of which comes with twelve flushes of 30 s.
 const (
 	pace         = 1_000
-	pacedChanges = 4 * 60 * pace
+	pacedChanges = 6 * 60 * pace
 )
 
 // idleFor has one of the garbage collections that come when nothing else calls for one.
