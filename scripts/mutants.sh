@@ -118,5 +118,9 @@ mutant late-number internal/registry/registry.go \
 	'settled = min(settled, id-1)' 'settled = max(settled, id-1)' ./internal/registry 'Settled'
 mutant passed-over internal/shapelog/pebble.go \
 	'NewBlockIntervalFilter(times, uint64(after),' 'NewBlockIntervalFilter(times, uint64(after)+1,' ./internal/shapelog .
+mutant used-room internal/consume/encoder.go \
+	'*t = opened{}' 't.commit = 0' ./internal/consume .
+mutant hidden-by-hash internal/registry/illness.go \
+	'l.r.byKey.drop(old)' '_ = old' ./internal/registry 'CrashOnTheWay'
 
 exit $wrong
