@@ -42,7 +42,7 @@ func (r *run) firstSync(ctx context.Context) error {
 		}
 		copied, copySize = append(copied, time.Since(began)), int64(c)
 
-		params := []string{"table", "docs", "where", fmt.Sprintf("%d = %d", n, n)} // a shape of its own each time
+		params := []string{"table", "docs", "where", fmt.Sprintf("id > %d", -n)} // a shape of its own each time
 		w := walk(params...)
 		before := r.svc.cpu()
 		began = time.Now()
