@@ -160,6 +160,13 @@ func (s *slab[T]) inUse() (n int) {
 			panic("a page that nobody uses is there, or one that somebody uses is not")
 		}
 	}
+	given := int(s.n)
+	if given > firstSize {
+		given -= pageSize - firstSize
+	}
+	if given-len(s.free) != n {
+		panic("a number is nobody's and not free")
+	}
 	return n
 }
 
