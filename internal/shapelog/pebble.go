@@ -50,9 +50,10 @@ func pebbleOptions(o *Options) *pebble.Options {
 		// Pebble compacts at half of this many tables above each other. With many shapes each
 		// flush has keys from end to end, so each compaction of level 0 writes the level below
 		// anew: a change costs 6.3 µs of CPU in BenchmarkManyLogs with a 4 here, about 2.8 with 16,
-		// 2.3 to 3 with 24 and 1.6 to 2.1 with 32 (it is compactions, which come seldom, that differ). Who waits for news does not look into these tables (times). Who
-		// reads where all shapes stand does, as a worker that takes over from a stuck one: 4.5 µs a
-		// shape on average with 16, 7.5 with 32.
+		// 2.3 to 3 with 24 and 1.6 to 2.1 with 32; it depends on how many compactions fall into it.
+		// Who waits for news does not look into these tables (times). Who reads where all shapes
+		// stand does, as a worker that takes over from a stuck one: 4.5 µs a shape on average with
+		// 16, 7.5 with 32.
 		L0CompactionThreshold: 24,
 		L0StopWritesThreshold: 60,
 		EventListener: &pebble.EventListener{
