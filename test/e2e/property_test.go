@@ -74,7 +74,18 @@ type property struct {
 }
 
 // crashes counts those that began, and those after which the service is back.
-type crashes struct{ began, over atomic.Int64 }
+type crashes struct {
+	began, over atomic.Int64
+	// survive are the handles of shapes that were live before a crash: first rows may be
+	// told, and many changes with them, long before the disk has said that it has them.
+	survive sync.Map
+}
+
+// excuse says that a shape may have been lost in a crash that began after so many.
+func (c *crashes) excuse(handle string, after int64) bool {
+	_, live := c.survive.Load(handle)
+	return !live && c.began.Load() > after
+}
 
 // watched is a shape with the states that it went through.
 type watched struct {
@@ -187,11 +198,7 @@ func (p *property) run() {
 		p.round(look, one, two)
 		switch p.rng.IntN(12) {
 		case 0:
-			p.count("crash")
-			p.crashes.began.Add(1)
-			p.service.kill()
-			p.service.start()
-			p.crashes.over.Add(1)
+			p.crash()
 		case 1:
 			p.fault()
 		case 2:
@@ -205,6 +212,20 @@ func (p *property) run() {
 	}
 	close(p.done)
 	p.clients.Wait()
+}
+
+// crash kills the service and starts it again.
+func (p *property) crash() {
+	p.count("crash")
+	for _, s := range p.list("") {
+		if s.State != "snapshotting" {
+			p.crashes.survive.Store(s.Handle, true)
+		}
+	}
+	p.crashes.began.Add(1)
+	p.service.kill()
+	p.service.start()
+	p.crashes.over.Add(1)
 }
 
 // round is one transaction, or two of which one goes on over the other's commit.
@@ -285,12 +306,9 @@ type propertyClient struct {
 	done chan struct{}
 	away bool // it has gone in the middle of an answer
 
-	// A shape does not survive a crash before its first rows are complete, which is
-	// durable a moment after the first up-to-date.
 	crashes  *crashes
 	compared func()
 	before   int64 // crashes that were over when the client began with this log
-	whole    int   // how often the log has been up to date
 	excused  int
 }
 
@@ -339,16 +357,13 @@ func (c *propertyClient) follow(ctx context.Context) error {
 			}
 		default:
 		}
-		rotations := c.f.rotations
+		rotations, handle := c.f.rotations, c.f.handle
 		upToDate, err := c.f.step(ctx)
 		if c.f.rotations > rotations {
-			if c.whole < 2 && c.crashes.began.Load() > c.before {
+			if c.crashes.excuse(handle, c.before) {
 				c.excused++
 			}
-			c.before, c.whole = c.crashes.over.Load(), 0
-		}
-		if upToDate {
-			c.whole++
+			c.before = c.crashes.over.Load()
 		}
 		if _, again := err.(*passing); again && ctx.Err() == nil {
 			select {
@@ -362,7 +377,7 @@ func (c *propertyClient) follow(ctx context.Context) error {
 		}
 		states, may := c.w.history()
 		if n := c.f.rotations - c.excused; n > may { // what rotates a shape may come to it after the client
-			return fmt.Errorf("%d rotations, %d had a reason", n, may)
+			return fmt.Errorf("%d rotations, %d had a reason; the last was of %s", n, may, handle)
 		}
 		if c.away || upToDate && c.rng.IntN(10) == 0 {
 			c.goAway(ctx)
