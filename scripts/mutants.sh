@@ -122,5 +122,7 @@ mutant used-room internal/consume/encoder.go \
 	'*t = opened{}' 't.commit = 0' ./internal/consume .
 mutant hidden-by-hash internal/registry/illness.go \
 	'l.r.byKey.drop(old)' '_ = old' ./internal/registry 'CrashOnTheWay'
+mutant final-too-soon internal/api/live.go \
+	'if seen < after.Tx &&' 'if false &&' ./internal/api 'TestScripts'
 
 exit $wrong

@@ -103,6 +103,8 @@ func (s *source) Subset(ctx context.Context, sub *shape.Subset, onStart func(wal
 	return translate(s.engine.Subset(ctx, sub, onStart, onRow))
 }
 
+func (s *source) Routed() wal.LSN { return s.engine.Routed() }
+
 func (s *source) Damaged(sp *registry.Shape, err error) { s.engine.Damaged(sp, err) }
 
 func (s *source) Delete(sp *registry.Shape) { s.engine.Delete(sp) }

@@ -85,6 +85,9 @@ type Source interface {
 	// Active is Ready for what takes the database too: shapes can be made and
 	// removed.
 	Active(ctx context.Context) error
+	// Routed is how far the stream has come, once Ready: no client was ever given
+	// anything beyond.
+	Routed() wal.LSN
 	// Delete removes a shape because a client wants it. It may go on behind.
 	Delete(sp *registry.Shape)
 	// Health is "active", "waiting" or "starting".

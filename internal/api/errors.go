@@ -101,6 +101,12 @@ func parked(ill registry.Illness, now time.Time) *problem {
 	}
 }
 
+// notThereAgain is for an offset that may have been the shape's before a crash.
+// Clients take the 400 of one that never was for final.
+func notThereAgain() *problem {
+	return refuse(http.StatusServiceUnavailable, "After a restart this shape has not come as far again as you have read. Please try again later.", 5)
+}
+
 func outOfBounds() *problem { return invalid("offset", "out of bounds for this shape") }
 
 func createFailed() *problem {

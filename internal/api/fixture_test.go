@@ -47,6 +47,7 @@ type harbour struct {
 	snaps     []*shapelog.Snapshot
 	changed   chan struct{} // closed when health changes
 	progress  registry.Progress
+	routed    wal.LSN // where the stream is, if further than the shapes
 	damaged   []shape.Handle
 }
 
@@ -260,6 +261,12 @@ func (h *harbour) Health() string {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	return h.health
+}
+
+func (h *harbour) Routed() wal.LSN {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return max(h.routed, h.progress.Position())
 }
 
 func (h *harbour) setHealth(state, reason string) {

@@ -38,7 +38,7 @@ func (v *visit) reach(after wal.Offset) (wal.Offset, error) {
 	if tail := v.sh.Tail(); !beyond(tail) {
 		return tail, nil
 	}
-	_, tail, end, err := v.await(v.cfg.LongPollTimeout/2, func(tail wal.Offset) bool { return !beyond(tail) })
+	seen, tail, end, err := v.await(v.cfg.LongPollTimeout/2, func(tail wal.Offset) bool { return !beyond(tail) })
 	switch {
 	case err != nil:
 		return tail, err
@@ -51,6 +51,10 @@ func (v *visit) reach(after wal.Offset) (wal.Offset, error) {
 	if ill, is := v.sh.Illness(); is {
 		// A crash before it was set aside took what the client has read.
 		return tail, mustRefetch("", ill.Reason)
+	}
+	if seen < after.Tx && after.Tx <= v.src.Routed() {
+		// The same, and the shape, which goes its own way, is still behind the others.
+		return tail, notThereAgain()
 	}
 	return tail, outOfBounds()
 }

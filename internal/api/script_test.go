@@ -257,6 +257,10 @@ func (w *world) do(line string) error {
 			boundaries = append(boundaries, number(i))
 		}
 		return w.append(wal.LSN(number(1)), number(2), boundaries...)
+	case "routed": // routed <lsn>: the stream has come so far, and the shapes have not
+		w.mu.Lock()
+		w.routed = wal.LSN(number(1))
+		w.mu.Unlock()
 	case "seen": // seen <lsn>: the stream has come so far
 		w.progress.Advance(wal.LSN(number(1) + 1))
 	case "rotate": // rotate <reason>

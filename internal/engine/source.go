@@ -139,6 +139,9 @@ func (e *Engine) notReady() *NotReady {
 	return n
 }
 
+// Routed is how far the stream has come.
+func (e *Engine) Routed() wal.LSN { return e.stream.Load().ingest.Routed() }
+
 // Health is the state that clients are told.
 func (e *Engine) Health() string {
 	e.mu.Lock()
@@ -154,7 +157,7 @@ func (e *Engine) Health() string {
 // the engine starts over.
 type streamSwitch struct{ e *Engine }
 
-func (s streamSwitch) Routed() wal.LSN { return s.e.stream.Load().ingest.Routed() }
+func (s streamSwitch) Routed() wal.LSN { return s.e.Routed() }
 
 func (s streamSwitch) Pin(ctx context.Context, id shape.ID) error {
 	return s.e.stream.Load().ingest.Pin(ctx, id)
