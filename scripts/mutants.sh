@@ -123,6 +123,6 @@ mutant used-room internal/consume/encoder.go \
 mutant hidden-by-hash internal/registry/illness.go \
 	'l.r.byKey.drop(old)' '_ = old' ./internal/registry 'CrashOnTheWay'
 mutant final-too-soon internal/api/live.go \
-	'if seen < after.Tx &&' 'if false &&' ./internal/api 'TestScripts'
+	'if seen < after.Tx &&' 'if seen > after.Tx &&' ./internal/api 'TestScripts'
 
 exit $wrong
