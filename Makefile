@@ -55,6 +55,10 @@ sim: ## Run the simulation with SEED=n (default: random ones for a minute)
 property: postgres ## Run the property test for RUNS seeds (default 100), or with SEED=n
 	$(GO) test -count=1 -parallel 4 -timeout 60m -run TestProperty ./test/e2e -args -property-runs=$(or $(RUNS),100) -property-seed=$(or $(SEED),0)
 
+.PHONY: delays
+delays: postgres ## Run the property test for RUNS seeds (default 100), slow in random places; AT=n,n: in these
+	$(GO) run ./test/delays -runs $(or $(RUNS),100) -at "$(AT)"
+
 .PHONY: fuzz
 fuzz: postgres ## Fuzz each target, random seeds of the property test and of comparisons with Postgres, for FUZZTIME (30s) each
 	@GO="$(GO)" sh scripts/fuzz.sh $(or $(FUZZTIME),30s)
