@@ -2,6 +2,7 @@ package engine
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"strconv"
@@ -58,10 +59,11 @@ func (e *Engine) prove(ctx context.Context, s *pgrepl.Session) (wal.LSN, error) 
 	if err != nil {
 		return 0, err
 	}
-	if err := e.noteIdentity(info); err != nil {
+	from = max(from, e.position())
+	if err := errors.Join(e.noteIdentity(info), e.noteStart(from)); err != nil {
 		return 0, &storageError{err}
 	}
-	return max(from, e.position()), nil
+	return from, nil
 }
 
 // createSlot makes the slot. Postgres begins it only where all transactions of the
@@ -129,7 +131,7 @@ func (e *Engine) discontinuity(info pgrepl.Info, slot pgrepl.SlotState) string {
 		// before. It would leave out what it writes up to where we are.
 		return fmt.Sprintf("the server's log ends at %s, before the journal's end %s", info.XLogPos, end)
 	}
-	if end := e.position(); slot.ConfirmedFlush > end && !fresh {
+	if end := e.position(); slot.ConfirmedFlush > end && !fresh && !e.begins(slot.ConfirmedFlush) {
 		return fmt.Sprintf("the slot was advanced to %s, beyond the journal's end %s", slot.ConfirmedFlush, end)
 	}
 	return ""
@@ -145,6 +147,21 @@ func (e *Engine) forgetLost(ctx context.Context, info pgrepl.Info) error {
 	}
 	return e.giveUp(ctx, func(sp *registry.Shape) bool { return sp.Sees().Until > e.position() }, shape.ReasonContinuity,
 		"Postgres has crashed and may have lost transactions that its first rows saw")
+}
+
+// begins says that the journal has nothing yet, as after a crash of our first moments, and
+// that it was to begin at a position.
+func (e *Engine) begins(at wal.LSN) bool {
+	start, noted := e.registry.Fact(FactStart)
+	return e.position() == 0 && noted && string(start) == at.String()
+}
+
+// noteStart notes where the journal begins, before there can be shapes that need it.
+func (e *Engine) noteStart(at wal.LSN) error {
+	if e.position() > 0 || e.begins(at) {
+		return nil
+	}
+	return e.registry.SetFact(FactStart, []byte(at.String()), true)
 }
 
 func (e *Engine) identity(info pgrepl.Info) [][2]string {

@@ -35,6 +35,7 @@ const (
 	FactStats    = "stats_reset" // pgrepl.Info.StatsReset
 	FactEpoch    = "epoch"
 	FactBoundary = "boundary"
+	FactStart    = "start" // where the journal began; until it has something it ends there
 )
 
 // epochStep is how many epochs one start of the process may use.

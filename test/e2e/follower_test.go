@@ -3,9 +3,7 @@ package e2e
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
-	"io"
 	"net/http"
 	"net/url"
 	"strings"
@@ -24,6 +22,10 @@ type follower struct {
 	// take says how many messages of an answer are taken in before the follower goes
 	// away, to come back at that place; nil: all.
 	take func(of []message) int
+	// events: when it is live it asks for a stream of events.
+	events bool
+	stream *eventStream // the one being read, or nil
+	marked bool         // the offset is what a stream announced
 
 	handle, offset, cursor string
 	live                   bool
@@ -46,6 +48,7 @@ type message struct {
 		Op        int64  `json:"op_position"`
 		Last      bool   `json:"last"`
 		Txids     []int64
+		Seen      string `json:"global_last_seen_lsn"`
 	} `json:"headers"`
 }
 
@@ -59,7 +62,8 @@ func newFollower(base string, params ...string) *follower {
 }
 
 func (f *follower) reset() {
-	f.handle, f.offset, f.cursor, f.live = "", "-1", "", false
+	f.closeStream()
+	f.handle, f.offset, f.cursor, f.live, f.marked = "", "-1", "", false, false
 	f.rows = make(map[string]map[string]*string)
 	f.gone = make(map[string]map[string]*string)
 	f.order, f.newest = nil, message{}
@@ -68,6 +72,7 @@ func (f *follower) reset() {
 // leave forgets what a client forgets that goes away and comes back with its offset
 // and its rows.
 func (f *follower) leave() {
+	f.closeStream()
 	f.http.CloseIdleConnections()
 	f.http = &http.Client{Timeout: time.Minute}
 	f.cursor, f.live = "", false
@@ -89,36 +94,38 @@ func (f *follower) step(ctx context.Context) (upToDate bool, err error) {
 		q.Set("live", "true")
 		q.Set("cursor", f.cursor)
 	}
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, f.base+"?"+q.Encode(), nil)
-	if err != nil {
+	if f.live && f.events {
+		return f.stepEvents(ctx, q)
+	}
+	resp, err := f.get(ctx, q)
+	if resp == nil {
 		return false, err
 	}
-	f.requests++
-	resp, err := f.http.Do(req)
-	if err != nil {
-		return false, &passing{err}
-	}
 	defer resp.Body.Close()
-	switch {
-	case resp.StatusCode == http.StatusConflict:
-		f.rotations++
-		f.reset()
-		return false, nil
-	case resp.StatusCode >= 500:
-		return false, &passing{fmt.Errorf("status %s", resp.Status)}
-	case resp.StatusCode != http.StatusOK:
-		text, err := io.ReadAll(resp.Body)
-		return false, errors.Join(fmt.Errorf("GET %s: status %s: %s", q.Encode(), resp.Status, text), err)
-	}
 	var messages []message
 	if err := json.NewDecoder(resp.Body).Decode(&messages); err != nil {
 		return false, &passing{fmt.Errorf("read the body: %w", err)}
 	}
-	next := resp.Header.Get("electric-offset")
+	f.handle = resp.Header.Get("electric-handle")
+	if c := resp.Header.Get("electric-cursor"); c != "" {
+		f.cursor = c
+	}
+	return f.takeIn(messages, resp.Header.Get("electric-offset"))
+}
+
+// takeIn applies messages, behind which the offset is next.
+func (f *follower) takeIn(messages []message, next string) (upToDate bool, err error) {
 	if f.take != nil {
 		if n := f.take(messages); n < len(messages) {
 			messages = messages[:n]
 			next = messages[n-1].offset()
+		}
+	}
+	before := f.offset
+	if f.marked { // it is behind what was read
+		before = "0_inf"
+		if f.newest.Headers.LSN != "" {
+			before = f.newest.offset()
 		}
 	}
 	for _, m := range messages {
@@ -126,13 +133,10 @@ func (f *follower) step(ctx context.Context) (upToDate bool, err error) {
 			return false, fmt.Errorf("after offset %s: %w", f.offset, err)
 		}
 	}
-	if f.offset != "-1" && compareOffsets(next, f.offset) < 0 {
+	if f.offset != "-1" && compareOffsets(next, before) < 0 {
 		return false, fmt.Errorf("the offset went back from %s to %s", f.offset, next)
 	}
-	f.offset, f.handle = next, resp.Header.Get("electric-handle")
-	if c := resp.Header.Get("electric-cursor"); c != "" {
-		f.cursor = c
-	}
+	f.offset, f.marked = next, false
 	upToDate = len(messages) > 0 && messages[len(messages)-1].Headers.Control == "up-to-date"
 	if upToDate {
 		f.live = true

@@ -112,7 +112,7 @@ func newProperty(t *testing.T, seed uint64, all *happened) *property {
 		p.db.Exec(table.insert(p.rng, 30))
 		p.tables = append(p.tables, table)
 	}
-	p.service = newFaulty(t, p.db.URL, "SPILLWAY_AUDIT_EVERY=100ms")
+	p.service = newFaulty(t, p.db.URL, "SPILLWAY_AUDIT_EVERY=100ms", "SPILLWAY_SSE_TIMEOUT=1s")
 	for n := range 8 {
 		table := p.tables[n%len(p.tables)]
 		w := &watched{table: table, news: make(chan struct{})}
@@ -291,6 +291,7 @@ func (p *property) join(w *watched) {
 	p.came++
 	c := &propertyClient{w: w, f: newFollower(p.service.url, w.params...), rng: rand.New(rand.NewPCG(p.seed, 1+p.came)), done: p.done, crashes: &p.crashes, compared: func() { p.count("up-to-date") }}
 	c.f.take = c.take
+	c.f.events = c.rng.IntN(3) == 0
 	p.clients.Go(func() {
 		if err := c.follow(p.t.Context()); err != nil && p.t.Context().Err() == nil {
 			p.t.Errorf("a client of %v: %v", w.params, err)
@@ -354,6 +355,8 @@ func (c *propertyClient) follow(ctx context.Context) error {
 		case <-c.done:
 			if ended.IsZero() {
 				ended = time.Now()
+				c.f.leave() // a stream says nothing while nothing happens
+				c.f.events = false
 			}
 		default:
 		}
