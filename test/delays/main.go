@@ -6,6 +6,7 @@
 //
 //	go run ./test/delays                    100 seeds of the property test
 //	go run ./test/delays -runs 20 -at 17,4  20 seeds, slow in these places only
+//	go run ./test/delays -test Partition    other tests of test/e2e, where limits of time may fail too
 //
 // Where a process was slow stands in its log, which a test that fails prints.
 // It changes nothing but its copy.
@@ -38,14 +39,15 @@ var delay string
 func main() {
 	runs := flag.Int("runs", 100, "seeds of the property test")
 	at := flag.String("at", "", "the places to be slow in, as a log has them; none: random ones")
+	tests := flag.String("test", "TestProperty", "the tests of test/e2e to run")
 	flag.Parse()
 	log.SetFlags(0)
-	if err := run(*runs, *at); err != nil {
+	if err := run(*tests, *runs, *at); err != nil {
 		log.Fatalf("delays: %v", err)
 	}
 }
 
-func run(runs int, at string) error {
+func run(tests string, runs int, at string) error {
 	tree, err := os.MkdirTemp("", "delays")
 	if err != nil {
 		return err
@@ -56,7 +58,7 @@ func run(runs int, at string) error {
 		return err
 	}
 	fmt.Printf("%d places\n", places)
-	test := exec.Command("go", "test", "-count=1", "-parallel=8", "-timeout=60m", "-run=TestProperty", "./test/e2e", "-args", "-property-runs="+strconv.Itoa(runs))
+	test := exec.Command("go", "test", "-count=1", "-parallel=8", "-timeout=60m", "-run="+tests, "./test/e2e", "-args", "-property-runs="+strconv.Itoa(runs))
 	test.Dir, test.Stdout, test.Stderr = tree, os.Stdout, os.Stderr
 	test.Env = append(os.Environ(), "CGO_ENABLED=0", "DELAYS_AT="+at)
 	return test.Run()
