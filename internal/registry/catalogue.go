@@ -203,10 +203,13 @@ func (r *Registry) Tombstone(h shape.Handle) (t Tombstone, ok bool, err error) {
 func (r *Registry) inlineSnapshot(s *Shape) (*shapelog.Snapshot, error) {
 	v, closer, err := r.db.Get(key(kindRows, uint64(s.id)))
 	if err != nil {
-		if s.removed.Load() != nil {
+		// Its tombstone may be there already, which is being made durable before anybody
+		// is told.
+		_, gone, terr := r.Tombstone(s.Handle())
+		if gone || s.removed.Load() != nil {
 			return nil, ErrRemoved
 		}
-		return nil, fmt.Errorf("catalogue: read first rows of shape %d: %w", s.id, err)
+		return nil, fmt.Errorf("catalogue: read first rows of shape %d: %w", s.id, errors.Join(err, terr))
 	}
 	own := append([]byte{}, v...)
 	if err := closer.Close(); err != nil {

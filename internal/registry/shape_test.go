@@ -13,6 +13,7 @@ import (
 	"time"
 	"unsafe"
 
+	"github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/vfs"
 
 	"github.com/spillway-sync/spillway/internal/shape"
@@ -77,6 +78,34 @@ func TestRemoveDuringSnapshot(t *testing.T) {
 	}
 	if err := snap.Append([]byte("x")); !errors.Is(err, ErrRemoved) {
 		t.Errorf("writer: %v", err)
+	}
+}
+
+// First rows are asked for while the tombstone that has taken their place is being made
+// durable: nobody has been told yet, but it is no fault of the catalogue.
+func TestFirstRowsOfOneThatGoes(t *testing.T) {
+	h := open(t, vfs.NewMem())
+	defer h.close(t)
+	s := create(t, h, where(t, ""), 5)
+	live(t, h, s, 1000)
+	check(t, h.storeTombstone(s, shape.ReasonDeleted)) // the first half of Remove
+	if _, gone := s.Removed(); gone {
+		t.Fatal("it is told already")
+	}
+	if _, err := s.Snapshot(); !errors.Is(err, ErrRemoved) {
+		t.Error(err)
+	}
+}
+
+// Rows that are missing without a tombstone are a fault.
+func TestFirstRowsLost(t *testing.T) {
+	h := open(t, vfs.NewMem())
+	defer h.close(t)
+	s := create(t, h, where(t, ""), 5)
+	live(t, h, s, 1000)
+	check(t, h.db.Delete(key(kindRows, uint64(s.ID())), pebble.Sync))
+	if _, err := s.Snapshot(); !errors.Is(err, pebble.ErrNotFound) || errors.Is(err, ErrRemoved) {
+		t.Error(err)
 	}
 }
 
