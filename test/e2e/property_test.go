@@ -8,7 +8,6 @@ import (
 	"slices"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"testing"
 	"time"
 
@@ -69,22 +68,8 @@ type property struct {
 	done    chan struct{} // closed after the last commit
 	clients sync.WaitGroup
 	came    uint64 // clients so far
-	crashes crashes
+	harm    harm
 	*happened
-}
-
-// crashes counts those that began, and those after which the service is back.
-type crashes struct {
-	began, over atomic.Int64
-	// survive are the handles of shapes that were live before a crash: first rows may be
-	// told, and many changes with them, long before the disk has said that it has them.
-	survive sync.Map
-}
-
-// excuse says that a shape may have been lost in a crash that began after so many.
-func (c *crashes) excuse(handle string, after int64) bool {
-	_, live := c.survive.Load(handle)
-	return !live && c.began.Load() > after
 }
 
 // watched is a shape with the states that it went through.
@@ -214,20 +199,6 @@ func (p *property) run() {
 	p.clients.Wait()
 }
 
-// crash kills the service and starts it again.
-func (p *property) crash() {
-	p.count("crash")
-	for _, s := range p.list("") {
-		if s.State != "snapshotting" {
-			p.crashes.survive.Store(s.Handle, true)
-		}
-	}
-	p.crashes.began.Add(1)
-	p.service.kill()
-	p.service.start()
-	p.crashes.over.Add(1)
-}
-
 // round is one transaction, or two of which one goes on over the other's commit.
 func (p *property) round(look, one, two *pgx.Conn) {
 	p.must(one, "BEGIN; "+p.statements(1+p.rng.IntN(4)))
@@ -289,7 +260,7 @@ func (p *property) statements(n int) string {
 // join lets another client follow a shape from now on.
 func (p *property) join(w *watched) {
 	p.came++
-	c := &propertyClient{w: w, f: newFollower(p.service.url, w.params...), rng: rand.New(rand.NewPCG(p.seed, 1+p.came)), done: p.done, crashes: &p.crashes, compared: func() { p.count("up-to-date") }}
+	c := &propertyClient{w: w, f: newFollower(p.service.url, w.params...), rng: rand.New(rand.NewPCG(p.seed, 1+p.came)), done: p.done, harm: &p.harm, compared: func() { p.count("up-to-date") }}
 	c.f.take = c.take
 	c.f.events = c.rng.IntN(3) == 0
 	p.clients.Go(func() {
@@ -307,7 +278,7 @@ type propertyClient struct {
 	done chan struct{}
 	away bool // it has gone in the middle of an answer
 
-	crashes  *crashes
+	harm     *harm
 	compared func()
 	before   int64 // crashes that were over when the client began with this log
 	excused  int
@@ -363,10 +334,10 @@ func (c *propertyClient) follow(ctx context.Context) error {
 		rotations, handle := c.f.rotations, c.f.handle
 		upToDate, err := c.f.step(ctx)
 		if c.f.rotations > rotations {
-			if c.crashes.excuse(handle, c.before) {
+			if c.harm.excuses(handle, c.before) {
 				c.excused++
 			}
-			c.before = c.crashes.over.Load()
+			c.before = c.harm.over.Load()
 		}
 		if _, again := err.(*passing); again && ctx.Err() == nil {
 			select {

@@ -184,19 +184,3 @@ func (p *property) list(source string) (all []listing) {
 	}
 	return all
 }
-
-// fault makes one consumer fail once.
-func (p *property) fault() {
-	for _, s := range p.list("") {
-		if s.State == "live" {
-			// It may have been given up since.
-			kind := []string{"block", "panic", "spin"}[p.rng.IntN(3)]
-			p.count(kind)
-			body := fmt.Sprintf(`{"fault":%q,"shape":%q,"times":1,"for":"2s"}`, kind, s.Handle)
-			if code := p.service.chaos(http.MethodPost, "", body, new(any)); code != http.StatusOK && code != http.StatusBadRequest {
-				p.t.Fatalf("%s: %d", body, code)
-			}
-			return
-		}
-	}
-}
