@@ -124,5 +124,7 @@ mutant hidden-by-hash internal/registry/illness.go \
 	'l.r.byKey.drop(old)' '_ = old' ./internal/registry 'CrashOnTheWay'
 mutant final-too-soon internal/api/live.go \
 	'if seen < after.Tx &&' 'if seen > after.Tx &&' ./internal/api 'TestScripts'
+mutant came-and-went internal/engine/family.go \
+	'if m := &all[i]; m.Published {' 'if m := &all[i]; true {' ./internal/engine 'NamedByTheStream'
 
 exit $wrong

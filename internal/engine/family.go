@@ -118,13 +118,48 @@ func (f *families) see(ctx context.Context, oids []uint32, sure bool) (there []u
 		if found, there, err = f.e.db.Kin(ctx, oids); err != nil {
 			return err
 		}
-		about := there
-		if sure {
-			about = oids
+		about := oids
+		if !sure {
+			if there, err = f.explained(ctx, there, found); err != nil {
+				return err
+			}
+			about = there
 		}
 		return f.learn(ctx, about, found)
 	})
 	return there, err
+}
+
+// explained leaves out the tables, of those that the stream has named, that are nobody's
+// partition and not in the publication: the stream names only what is published, so they
+// were partitions when they were written to, and have left since. Whose they were is told
+// nowhere: as of a table that was dropped nothing is known of them, and the shapes that
+// may miss their rows are given up. (With a publication of all tables they cannot be told
+// from others.)
+func (f *families) explained(ctx context.Context, oids []uint32, found []pgquery.Edge) ([]uint32, error) {
+	known, odd := *f.known.Load(), make(map[uint32]bool)
+	for _, oid := range oids {
+		if _, ok := known[oid]; !ok && !slices.ContainsFunc(found, func(e pgquery.Edge) bool { return e.Child == oid }) {
+			odd[oid] = true
+		}
+	}
+	if len(odd) == 0 {
+		return oids, nil
+	}
+	pub, err := f.e.db.Publication(ctx, f.e.cfg.Publication())
+	if err != nil || pub == nil {
+		return oids, err // that it is gone is noticed by the audit
+	}
+	all, err := f.e.db.Members(ctx, slices.Sorted(maps.Keys(odd)), pub.OID)
+	if err != nil {
+		return nil, err
+	}
+	for i := range all {
+		if m := &all[i]; m.Published {
+			delete(odd, m.OID)
+		}
+	}
+	return slices.DeleteFunc(slices.Clone(oids), func(oid uint32) bool { return odd[oid] }), nil
 }
 
 // inTurn runs do when nobody else learns. Who asks the catalogue does so in there: an

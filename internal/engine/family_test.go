@@ -246,3 +246,31 @@ func TestFamilyIsWrittenLast(t *testing.T) {
 		t.Error(h.belongs(), err)
 	}
 }
+
+// The stream names a table that is nobody's partition and is not published: it was one when
+// it was written to. Nothing is known of it until there is an explanation.
+func TestNamedByTheStreamAndNotPublished(t *testing.T) {
+	t.Parallel()
+	h := newHousehold(t)
+	h.pg.Exec("CREATE PUBLICATION spillway_publication_test FOR TABLE root; CREATE TABLE loose (i int PRIMARY KEY)")
+	loose := h.table("loose").OID
+	look := func(oid uint32, explained bool) {
+		t.Helper()
+		unseen, err := h.lookUp(t.Context(), []uint32{oid})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, known := (*h.known.Load())[oid]; known != explained || (len(unseen) == 0) != explained {
+			t.Errorf("known: %t, to be asked for again: %v", known, unseen)
+		}
+	}
+	h.pg.Exec(detach)
+	look(h.leaf, false)
+	look(loose, false)
+	h.pg.Exec("ALTER PUBLICATION spillway_publication_test ADD TABLE loose")
+	look(loose, true)
+	h.pg.Exec(attach)
+	look(h.leaf, true)
+	h.pg.Exec(detach) // that is told by what was known
+	look(h.leaf, true)
+}

@@ -347,3 +347,34 @@ func TestPartitionNotYetVisible(t *testing.T) {
 		t.Errorf("%d rotations", f.rotations)
 	}
 }
+
+// A partition came, was written to and left while we were away: when its rows come it is
+// nobody's any more. Clients of its root would be given what was committed between, and
+// not its rows, which no SELECT ever returned.
+func TestPartitionCameAndWent(t *testing.T) {
+	t.Parallel()
+	db := pgtest.New(t)
+	db.Exec("CREATE TABLE root (id int, region text, v text, PRIMARY KEY (region, id)) PARTITION BY LIST (region); CREATE TABLE p0 PARTITION OF root FOR VALUES IN ('r0'); INSERT INTO root VALUES (0, 'r0', 'a'); CREATE TABLE other (LIKE root INCLUDING ALL)")
+	s := newService(t, db.URL)
+	f, other := newFollower(s.url, "table", "root"), newFollower(s.url, "table", "other")
+	equal := func(what string) {
+		t.Helper()
+		f.until(t, 30*time.Second, what, func() error { return keyed(db, f, "public.root", "true") })
+		other.until(t, 30*time.Second, what, func() error { return keyed(db, other, "public.other", "true") })
+	}
+	equal("first rows")
+	s.kill()
+	for _, sql := range []string{
+		"CREATE TABLE p1 PARTITION OF root FOR VALUES IN ('r1')",
+		"INSERT INTO root VALUES (1, 'r1', 'b')",
+		"INSERT INTO root VALUES (2, 'r0', 'c'); INSERT INTO other VALUES (1, 'r0', 'd')",
+		"ALTER TABLE root DETACH PARTITION p1",
+	} {
+		db.Exec(sql)
+	}
+	s.start()
+	equal("what it is now")
+	if f.rotations != 1 || other.rotations != 0 {
+		t.Errorf("%d rotations of the root, %d of another table", f.rotations, other.rotations)
+	}
+}
