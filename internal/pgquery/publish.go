@@ -9,8 +9,15 @@ import (
 	"github.com/spillway-sync/spillway/internal/shape"
 )
 
-// firstLockTry is how long the first attempt waits for the table's locks.
-const firstLockTry = 100 * time.Millisecond
+const (
+	// firstLockTry is how long the first attempt waits for the table's locks.
+	firstLockTry = 100 * time.Millisecond
+	// heldLimit is how long a statement may take, waits included, that needs another lock
+	// while we hold one. There are two of them at the most: together they are shorter than
+	// deadlock_timeout (1 s if nobody has set it), after which Postgres ends the transaction
+	// of somebody who waits for us while we wait for him.
+	heldLimit = 300 * time.Millisecond
+)
 
 // Publish makes sure that the table, with its partitions and inheritance
 // children, is in the publication and has REPLICA IDENTITY FULL. What is right
@@ -27,7 +34,8 @@ const firstLockTry = 100 * time.Millisecond
 // table's readers, and everybody else queues behind it. So it is tried for a
 // tenth of a second first, then longer and longer, with pauses, up to five
 // seconds together: short transactions are not noticed to be waited for, and a
-// long one does not stop the table. One at a time does so for a table, and the others
+// long one does not stop the table. That is how the first lock is waited for; with that one
+// in hand we wait for no other long enough to be taken for a deadlock. One at a time does so for a table, and the others
 // find it done: or their attempts together would leave no pause, and no connection.
 func (db *DB) Publish(ctx context.Context, publication string, t *shape.Table) error {
 	if err := db.publish(ctx, publication, t); err != nil {
@@ -66,9 +74,8 @@ func (db *DB) publish(ctx context.Context, publication string, t *shape.Table) e
 			// Once more round: the plan says whether anything came in between.
 			db.cfg.Logger.Info("table published", "table", relation(t.Schema, t.Name), "added", len(p.add), "identities", len(p.identity))
 			last = &Error{Kind: ErrLockTimeout, Text: textLock}
-		case hasCode(last, "57014") && ctx.Err() == nil: // the statement's limit
+		case errors.Is(last, ErrLockTimeout), hasCode(last, "57014") && ctx.Err() == nil: // the statement's limit
 			last = &Error{Kind: ErrLockTimeout, Text: textLock, Err: last}
-		case errors.Is(last, ErrLockTimeout):
 			if err := sleep(ctx, min(try, time.Until(deadline))); err != nil {
 				return err
 			}
@@ -82,16 +89,14 @@ func (db *DB) publish(ctx context.Context, publication string, t *shape.Table) e
 // sql is the transaction that carries out the plan.
 func (p *plan) sql(publication string, lock time.Duration) statement {
 	script := beginChange + limits(lockLimit, max(lock, time.Millisecond))
-	for i, m := range p.identity {
-		if i == 0 {
-			script += "LOCK TABLE "
-		} else {
-			script += ", "
-		}
-		script += "ONLY " + m.sql()
-	}
 	if len(p.identity) > 0 {
-		script += " IN ACCESS EXCLUSIVE MODE;\n"
+		script += lockTables(p.identity[:1], "ACCESS EXCLUSIVE")
+	} else {
+		script += lockTables(p.add[:1], "SHARE UPDATE EXCLUSIVE") // what ALTER PUBLICATION takes
+	}
+	script += limits(heldLimit, heldLimit)
+	if len(p.identity) > 1 {
+		script += lockTables(p.identity[1:], "ACCESS EXCLUSIVE")
 	}
 	for i, m := range p.add {
 		if i == 0 {
@@ -107,10 +112,24 @@ func (p *plan) sql(publication string, lock time.Duration) statement {
 	if len(p.add) > 0 {
 		script += ";\n"
 	}
+	script += limits(lockLimit, heldLimit) // all locks are there
 	for _, m := range p.identity {
 		script += "ALTER TABLE ONLY " + m.sql() + " REPLICA IDENTITY FULL;\n"
 	}
 	return script + "COMMIT"
+}
+
+// lockTables is the statement that locks some tables.
+func lockTables(all []Member, mode statement) (sql statement) {
+	for i, m := range all {
+		if i == 0 {
+			sql = "LOCK TABLE "
+		} else {
+			sql += ", "
+		}
+		sql += "ONLY " + m.sql()
+	}
+	return sql + " IN " + mode + " MODE;\n"
 }
 
 func sleep(ctx context.Context, d time.Duration) error {

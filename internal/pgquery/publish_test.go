@@ -392,6 +392,38 @@ func TestPublishLetsWritersHaveMore(t *testing.T) {
 	}
 }
 
+// Who has locked a root and then locks its partitions is not ended as if we and he were in
+// a deadlock, however long we wait for the root.
+func TestPublishEndsNobody(t *testing.T) {
+	t.Parallel()
+	pg := pgtest.New(t)
+	pg.Exec(`create publication ` + pub + `; create table p (i int) partition by range (i);
+		create table p1 partition of p for values from (0) to (10);
+		create table p2 partition of p for values from (10) to (20)`)
+	db := open(t, pg, func(c *Config) { c.LockLimit = 5 * time.Second })
+	tab := table(t, db, "p")
+	other := pg.Conn()
+	// Sooner than ours, or it may be we who are ended, and try again.
+	if _, err := other.Exec(t.Context(), "begin; set local deadlock_timeout = '800ms'; lock table only p in access exclusive mode"); err != nil {
+		t.Fatal(err)
+	}
+	done := make(chan error, 1)
+	go func() { done <- db.Publish(t.Context(), pub, tab) }()
+	for {
+		if _, err := other.Exec(t.Context(), "savepoint s; lock table only p1, only p2 in access exclusive mode; rollback to s"); err != nil {
+			t.Fatalf("he is ended: %v", err)
+		}
+		select {
+		case err := <-done:
+			if !errors.Is(err, ErrLockTimeout) {
+				t.Error(err)
+			}
+			return
+		case <-time.After(20 * time.Millisecond): // room for Publish to get the partitions
+		}
+	}
+}
+
 func TestPublishAtOnce(t *testing.T) {
 	pg := pgtest.New(t)
 	pg.Exec(`create publication ` + pub + `; create table p (i int) partition by range (i);
