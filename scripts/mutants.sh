@@ -126,5 +126,7 @@ mutant final-too-soon internal/api/live.go \
 	'if seen < after.Tx &&' 'if seen > after.Tx &&' ./internal/api 'TestScripts'
 mutant came-and-went internal/engine/family.go \
 	'if m := &all[i]; m.Published {' 'if m := &all[i]; true {' ./internal/engine 'NamedByTheStream'
+mutant waits-in-a-circle internal/pgquery/publish.go \
+	'limits(max(heldLimit, lock), heldLimit)' 'limits(lockLimit, lock)' ./internal/pgquery 'PublishEndsNobody'
 
 exit $wrong

@@ -67,7 +67,7 @@ func Made(row string) (wal.XID, error) {
 }
 
 // members lists tables and all their descendants in the order of their names, in
-// which they are also locked: two who do so cannot wait for each other.
+// which they are also locked, at the first attempt: two who do so cannot wait for each other.
 func members(ctx context.Context, tx pgx.Tx, oids []uint32, publication uint32) ([]Member, error) {
 	// The catalogue has publications of schemas since Postgres 15.
 	var schemas statement = "select null::oid oid, null::text[] rows where false"

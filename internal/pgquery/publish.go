@@ -4,7 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
+
+	"github.com/jackc/pgx/v5"
 
 	"github.com/spillway-sync/spillway/internal/shape"
 )
@@ -12,10 +15,11 @@ import (
 const (
 	// firstLockTry is how long the first attempt waits for the table's locks.
 	firstLockTry = 100 * time.Millisecond
-	// heldLimit is how long a statement may take, waits included, that needs another lock
-	// while we hold one. There are two of them at the most: together they are shorter than
+	// heldLimit is how long we wait for another lock while we hold one: less than
 	// deadlock_timeout (1 s if nobody has set it), after which Postgres ends the transaction
-	// of somebody who waits for us while we wait for him.
+	// of somebody who waits for us while we wait for him. A statement that needs many locks
+	// has as long as the first lock, or what is to be done with thousands of partitions
+	// would never be done.
 	heldLimit = 300 * time.Millisecond
 )
 
@@ -34,8 +38,9 @@ const (
 // table's readers, and everybody else queues behind it. So it is tried for a
 // tenth of a second first, then longer and longer, with pauses, up to five
 // seconds together: short transactions are not noticed to be waited for, and a
-// long one does not stop the table. That is how the first lock is waited for; with that one
-// in hand we wait for no other long enough to be taken for a deadlock. One at a time does so for a table, and the others
+// long one does not stop the table. That is how the first lock is waited for, which is the
+// one of the partition that most are at work with; with that in hand we wait for no other
+// long enough to be taken for a deadlock. One at a time does so for a table, and the others
 // find it done: or their attempts together would leave no pause, and no connection.
 func (db *DB) Publish(ctx context.Context, publication string, t *shape.Table) error {
 	if err := db.publish(ctx, publication, t); err != nil {
@@ -68,6 +73,11 @@ func (db *DB) publish(ctx context.Context, publication string, t *shape.Table) e
 			return last
 		}
 		try = min(try, left)
+		if last != nil {
+			if err := db.busiestFirst(ctx, p.identity); err != nil {
+				return err
+			}
+		}
 		last = db.admin.script(ctx, p.sql(publication, try))
 		switch {
 		case last == nil:
@@ -86,6 +96,35 @@ func (db *DB) publish(ctx context.Context, publication string, t *shape.Table) e
 	}
 }
 
+// busiestFirst puts the table first that most have a lock on at present. The order is not
+// that of the names any more, in which others may lock them: whoever waits for each other
+// then, we give up in time (heldLimit).
+func (db *DB) busiestFirst(ctx context.Context, all []Member) error {
+	if len(all) < 2 {
+		return nil
+	}
+	var oids []uint32
+	for i := range all {
+		oids = append(oids, all[i].OID)
+	}
+	var busiest uint32
+	err := db.look(ctx, func(tx pgx.Tx) error {
+		return tx.QueryRow(ctx, `select coalesce((
+			select relation from pg_locks
+			where granted and database = (select oid from pg_database where datname = current_database()) and relation = any ($1::oid[])
+			group by relation order by count(*) desc, relation limit 1), 0)`, oidArray(oids)).Scan(&busiest)
+	})
+	if err != nil {
+		return fmt.Errorf("look at who has locks: %w", err)
+	}
+	if i := slices.Index(oids, busiest); i > 0 {
+		m := all[i]
+		copy(all[1:], all[:i])
+		all[0] = m
+	}
+	return nil
+}
+
 // sql is the transaction that carries out the plan.
 func (p *plan) sql(publication string, lock time.Duration) statement {
 	script := beginChange + limits(lockLimit, max(lock, time.Millisecond))
@@ -94,7 +133,7 @@ func (p *plan) sql(publication string, lock time.Duration) statement {
 	} else {
 		script += lockTables(p.add[:1], "SHARE UPDATE EXCLUSIVE") // what ALTER PUBLICATION takes
 	}
-	script += limits(heldLimit, heldLimit)
+	script += limits(max(heldLimit, lock), heldLimit)
 	if len(p.identity) > 1 {
 		script += lockTables(p.identity[1:], "ACCESS EXCLUSIVE")
 	}

@@ -424,6 +424,42 @@ func TestPublishEndsNobody(t *testing.T) {
 	}
 }
 
+// A partition that somebody writes to for longer than we wait with a lock in hand is waited
+// for first.
+func TestPublishWaitsForTheBusiestFirst(t *testing.T) {
+	t.Parallel()
+	pg := pgtest.New(t)
+	pg.Exec(`create publication ` + pub + `; create table p (i int) partition by range (i);
+		create table p1 partition of p for values from (0) to (10);
+		create table p2 partition of p for values from (10) to (20);
+		create table p3 partition of p for values from (20) to (30)`)
+	db := open(t, pg, func(c *Config) { c.LockLimit = time.Minute })
+	tab := table(t, db, "p")
+	writer, before := pg.Conn(), pg.Conn()
+	for _, c := range []*pgx.Conn{writer, before} {
+		if _, err := c.Exec(t.Context(), "begin; insert into p2 values (11)"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	done := make(chan error, 1)
+	go func() { done <- db.Publish(t.Context(), pub, tab) }()
+	eventually(t, "it waits for p2 with nothing in hand", func() bool {
+		return pg.Value(`select count(*) filter (where not granted and relation = 'p2'::regclass) > 0
+			and count(*) filter (where granted and mode = 'AccessExclusiveLock' and relation in ('p1'::regclass, 'p3'::regclass)) = 0 from pg_locks`) == "t"
+	})
+	for _, c := range []*pgx.Conn{writer, before} {
+		if _, err := c.Exec(t.Context(), "commit"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := <-done; err != nil {
+		t.Fatal(err)
+	}
+	if got := published(pg); got != "p1 f, p2 f, p3 f" {
+		t.Error(got)
+	}
+}
+
 func TestPublishAtOnce(t *testing.T) {
 	pg := pgtest.New(t)
 	pg.Exec(`create publication ` + pub + `; create table p (i int) partition by range (i);
