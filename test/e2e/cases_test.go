@@ -34,6 +34,7 @@ const casesDir = "testdata/cases"
 //	                 user=name makes a role for it that owns nothing, resetwal=options
 //	                 sets the server's counters beforehand (pg_resetwal)
 //	kill, stop, start   end the service as a crash would or in good order; start it
+//	crash               kill, once all first rows are durable
 //	postgres kill, postgres stop, postgres start   the same with Postgres
 //	postgres restore   ends it and starts it as from a backup: on another timeline
 //	postgres standby   ends it and starts it as a standby, until it is promoted
@@ -221,6 +222,8 @@ func (c *caseFile) run(command string) string {
 	switch verb {
 	case "service":
 		c.own(input)
+	case "crash":
+		c.s.crash()
 	case "kill":
 		c.s.kill()
 	case "stop":

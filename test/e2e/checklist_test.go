@@ -130,7 +130,7 @@ func (r *checkRun) line(line string) error {
 	case "@gone":
 		return r.gone()
 	case "@restart":
-		r.s.kill()
+		r.s.crash()
 		r.s.start()
 	case "GET", "POST":
 		r.method, r.target, r.body = verb, rest, ""

@@ -143,7 +143,7 @@ func TestOfficialClient(t *testing.T) {
 	for w := range 4 {
 		writers.Go(func() { writer(t.Context(), t, db, uint64(w), 250, 12_000) })
 	}
-	s.kill()
+	s.crash()
 	s.start()
 	eventually(t, 60*time.Second, "a change after the crash", func() error {
 		if n := client.rows().Messages; n <= 10_001 {

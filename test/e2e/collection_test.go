@@ -153,7 +153,7 @@ func TestTanStackDB(t *testing.T) {
 			c.ask("tx " + after)
 			c.equals(db, "live changes", where)
 			db.Exec("DELETE FROM pairs WHERE id = 495; INSERT INTO pairs VALUES (2000, 2000)")
-			s.kill()
+			s.crash()
 			s.start()
 			db.Exec("UPDATE pairs SET n = n + 1 WHERE id = 499")
 			c.equals(db, "a crash", where)

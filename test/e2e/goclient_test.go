@@ -126,7 +126,7 @@ func TestGoClient(t *testing.T) {
 			db.Exec(fmt.Sprintf("UPDATE purse SET gold = gold + CASE id WHEN %d THEN -1 ELSE 1 END WHERE id IN (%d, %d)", 1+i%20, 1+i%20, 1+(i+7)%20))
 		}
 	})
-	s.kill()
+	s.crash()
 	s.start()
 	writers.Wait()
 	equal("equality after a crash")

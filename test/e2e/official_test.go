@@ -42,7 +42,7 @@ func TestOfficialClientEvents(t *testing.T) {
 	if h := once.rows(); h.Requests != 2 || sameRows(heldBy(h.Dump), first) != nil {
 		t.Errorf("the client that does not subscribe made %d requests and holds %d rows", h.Requests, len(h.Dump))
 	}
-	s.kill()
+	s.crash()
 	s.start()
 	db.Exec("UPDATE items SET n = n + 1 WHERE id < 20")
 	equal("a crash")

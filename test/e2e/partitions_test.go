@@ -93,7 +93,7 @@ func TestPartitions(t *testing.T) {
 		check(c.what, c.rotated...)
 	}
 	// After a crash the journal is read again, and it is known whose rows they are.
-	s.kill()
+	s.crash()
 	db.Exec("INSERT INTO root VALUES (60, 'jp', 'w'); CREATE TABLE cl PARTITION OF root FOR VALUES IN ('cl'); INSERT INTO root VALUES (61, 'cl', 'x')")
 	s.start()
 	check("a restart")
@@ -363,7 +363,7 @@ func TestPartitionCameAndWent(t *testing.T) {
 		other.until(t, 30*time.Second, what, func() error { return keyed(db, other, "public.other", "true") })
 	}
 	equal("first rows")
-	s.kill()
+	s.crash()
 	for _, sql := range []string{
 		"CREATE TABLE p1 PARTITION OF root FOR VALUES IN ('r1')",
 		"INSERT INTO root VALUES (1, 'r1', 'b')",

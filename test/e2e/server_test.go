@@ -167,7 +167,20 @@ func (s *service) waitActive() {
 	})
 }
 
-// kill ends the process as a crash would.
+// crash kills the process once all shapes are live: one whose first rows the disk does not
+// have yet goes, also if its clients have been told them.
+func (s *service) crash() {
+	s.t.Helper()
+	eventually(s.t, 30*time.Second, "first rows to be durable", func() error {
+		if n := s.status()["shapes"].(map[string]any)["snapshotting"]; n != 0.0 {
+			return fmt.Errorf("%v shapes have none", n)
+		}
+		return nil
+	})
+	s.kill()
+}
+
+// kill ends the process as a crash would, at any moment.
 func (s *service) kill() {
 	s.t.Helper()
 	if err := s.cmd.Process.Kill(); err != nil && !errors.Is(err, os.ErrProcessDone) {

@@ -51,7 +51,7 @@ func TestZoneDataChanges(t *testing.T) {
 	}
 	check("first rows", "")
 	handle := all["berlin"].handle
-	s.kill()
+	s.crash()
 	db.Exec("UPDATE z SET ts = ts + interval '30 minutes', l = l + interval '30 minutes'")
 	s.start()
 	db.Exec("INSERT INTO z VALUES (100, '2024-03-31 01:30Z', '2024-03-31 02:30')")
