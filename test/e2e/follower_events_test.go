@@ -93,7 +93,9 @@ func (f *follower) get(ctx context.Context, q url.Values) (*http.Response, error
 	_ = resp.Body.Close()
 	switch {
 	case resp.StatusCode == http.StatusConflict:
-		f.rotations++
+		if f.handle != "" { // who asks for a shape may meet one that is just going
+			f.rotations++
+		}
 		f.reset()
 		return nil, nil
 	case resp.StatusCode >= 500:
