@@ -128,5 +128,7 @@ mutant came-and-went internal/engine/family.go \
 	'if m := &all[i]; m.Published {' 'if m := &all[i]; true {' ./internal/engine 'NamedByTheStream'
 mutant waits-in-a-circle internal/pgquery/publish.go \
 	'limits(max(heldLimit, lock), heldLimit)' 'limits(lockLimit, lock)' ./internal/pgquery 'PublishEndsNobody'
+mutant ghosts-word internal/ingest/spine.go \
+	'if c.pulse == c.shard.pulse.Load() {' 'if true {' ./internal/ingest 'GhostsWord'
 
 exit $wrong

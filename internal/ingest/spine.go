@@ -328,7 +328,12 @@ func (s *spine) command(c command) {
 			s.betweenTxns()
 		}
 	case cmdJoined:
-		delete(c.shard.joining, c.id)
+		// A ghost's word is not true any more: the worker after it has the shape to join
+		// again, and until it has, the shard goes on without it. Who would forget that would
+		// take the shard's position for the shape's when this worker is replaced too.
+		if c.pulse == c.shard.pulse.Load() {
+			delete(c.shard.joining, c.id)
+		}
 	case cmdRemoved:
 		s.removed = append(s.removed, c.id)
 		if !s.inTxn {

@@ -167,7 +167,7 @@ func (w *worker) join(ctx context.Context, j *join, at wal.LSN) error {
 	if err := w.commit(at); err != nil {
 		return err
 	}
-	return w.in.tell(ctx, command{kind: cmdJoined, shard: w.sh, id: id})
+	return w.in.tell(ctx, command{kind: cmdJoined, shard: w.sh, pulse: w.pulse, id: id})
 }
 
 // rejoin repeats a join that a replaced worker did not finish, or did not live
