@@ -38,10 +38,10 @@ const (
 // table's readers, and everybody else queues behind it. So it is tried for a
 // tenth of a second first, then longer and longer, with pauses, up to five
 // seconds together: short transactions are not noticed to be waited for, and a
-// long one does not stop the table. That is how the first lock is waited for, which is the
-// one of the partition that most are at work with; with that in hand we wait for no other
-// long enough to be taken for a deadlock. One at a time does so for a table, and the others
-// find it done: or their attempts together would leave no pause, and no connection.
+// long one does not stop the table. That is how the first lock is waited for, from the
+// second attempt on that of the partition that most are at work with; with it in hand we
+// wait for each other no longer than heldLimit. One at a time does so for a table, and the
+// others find it done: or their attempts together would leave no pause, and no connection.
 func (db *DB) Publish(ctx context.Context, publication string, t *shape.Table) error {
 	if err := db.publish(ctx, publication, t); err != nil {
 		return fmt.Errorf("publish %s: %w", relation(t.Schema, t.Name), err)

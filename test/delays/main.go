@@ -30,8 +30,8 @@ import (
 	"strings"
 )
 
-// rooms are the packages that have goroutines, or wait.
-var rooms = []string{"api", "engine", "flush", "ingest", "journal", "pgquery", "pgrepl", "registry", "shapelog", "snapshot", "turn"}
+// rooms are the packages that have goroutines or locks, or wait.
+var rooms = []string{"api", "engine", "ingest", "journal", "pgquery", "pgrepl", "registry", "shapelog", "snapshot", "turn"}
 
 //go:embed delay.go.txt
 var delay string
